@@ -1,0 +1,288 @@
+/** Positions and lengths are bytes everywhere, unless a name says sectors or clusters. */
+export interface Range {
+  readonly start: number;
+  readonly length: number;
+}
+
+/** Random-access bytes: a File, a private-store handle, a member of an archive, a Node descriptor, a Uint8Array. */
+export interface ByteSource {
+  /** As the user knows it: a file name, never a path. */
+  readonly name: string;
+  readonly size: number;
+  /**
+   * Exactly `length` bytes at `at`; the result belongs to the caller and has a buffer of its own.
+   * Past the end is a `corrupt` DiskError (see `checkRange`): zeros are never invented for bytes that should be there.
+   */
+  read(at: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  /** Where a block worker can read the same bytes itself; null when only this thread can. */
+  readonly origin: Origin | null;
+  /**
+   * Where the file may hold something other than zeros, when that is known without reading
+   * (a file this program has just written). Ascending, inside the asked range.
+   */
+  dataRanges?(at: number, length: number): Iterable<Range>;
+}
+
+/** A platform's own handle (a File, a path): plain data that can be posted to a worker. Byte 0 of the source is byte `at` there. */
+export interface Origin {
+  readonly handle: unknown;
+  readonly at: number;
+}
+
+/** `grain` is VMDK's compressed grain record: first sector u64, byte count u32, then a zlib stream. */
+export type CodecId = "deflate" | "zlib" | "zstd" | "grain";
+
+/** What one volume says about a range of the virtual disk. */
+export type Extent =
+  /** Not in this volume: ask the parent; without a parent it reads as zero. */
+  | { readonly kind: "hole"; readonly start: number; readonly length: number }
+  /** Zero whatever the parent holds. */
+  | { readonly kind: "zero"; readonly start: number; readonly length: number }
+  | RawExtent
+  | PackedExtent;
+
+/** Plain bytes at `at` of `files[file]`. The reader has checked that they lie inside the file. */
+export interface RawExtent {
+  readonly kind: "raw";
+  readonly start: number;
+  readonly length: number;
+  readonly file: number;
+  readonly at: number;
+}
+
+/** Bytes `skip..skip+length` of what `codec` makes of the bytes at `at`. Any worker can decode it alone. */
+export interface PackedExtent {
+  readonly kind: "packed";
+  readonly start: number;
+  readonly length: number;
+  readonly file: number;
+  readonly at: number;
+  /** Bytes to hand to the codec, inside the file. An upper bound: a stream may end sooner. */
+  readonly packed: number;
+  readonly codec: CodecId;
+  readonly skip: number;
+  /** Exactly how many bytes the whole stream must give (the cluster or grain size). */
+  readonly unpacked: number;
+  /** `grain` only: the sector number that the record must carry. */
+  readonly tag?: number;
+}
+
+export type FileRole = "parent" | "extent" | "data-file";
+
+/** A file that an image names. `name` is verbatim; it is a thing to ask for, never a path to open. */
+export interface FileReference {
+  readonly role: FileRole;
+  readonly name: string;
+  /** Identity that the image states for it (CID, UUID), if any. */
+  readonly id: string | null;
+  /** Format that the image states for it, if any. */
+  readonly format: string | null;
+}
+
+/** Called when an image names another file; only the caller decides what may be opened. Null: not available. */
+export type ResolveFile = (reference: FileReference) => Promise<ByteSource | null>;
+
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+
+/** A remark for people about an image: something unusual that does not stop the work. */
+export interface Note {
+  readonly text: string;
+  readonly severity: "info" | "warning";
+}
+
+/** An internal snapshot. Field meanings as in qemu-img's JSON. */
+export interface Snapshot {
+  readonly id: string;
+  readonly name: string;
+  readonly vmStateSize: number;
+  readonly dateSeconds: number;
+  readonly dateNanoseconds: number;
+  readonly vmClockNanoseconds: number;
+  readonly diskSize: number;
+}
+
+/** One image file opened under one format: one layer of a chain. */
+export interface Volume {
+  readonly format: string;
+  /** For people: "streamOptimized", "version 3, zstd". Empty when the format has no variants. */
+  readonly variant: string;
+  /** Virtual size. */
+  readonly size: number;
+  /** Allocation unit: cluster, grain, block. */
+  readonly unit: number;
+  /** What the extents' `file` counts into. */
+  readonly files: readonly ByteSource[];
+  readonly parent: FileReference | null;
+  readonly snapshots: readonly Snapshot[];
+  /** Features that make the data unreadable here; `info` still works, `extents` throws `unsupported`. */
+  readonly unsupported: readonly string[];
+  readonly notes: readonly Note[];
+  readonly encrypted: boolean;
+  /** qemu-img's `format-specific` data, with its field names. */
+  readonly details: { readonly [key: string]: Json };
+  /**
+   * Contiguous, non-empty, starting at `start`, inside `start..start+length`, this layer only.
+   * May stop early (to save table I/O or to bound the list); never empty.
+   * A damaged table is a DiskError whose `guest` is the range that cannot be known.
+   */
+  extents(start: number, length: number, signal?: AbortSignal): Promise<readonly Extent[]>;
+}
+
+/** A positioned write that a writer asks for; `file` counts into `ImageWriter.files`. Writers never do I/O. */
+export interface Write {
+  readonly file: number;
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
+/** `data` is always one whole unit (zero-padded past the end of the disk); `packed` is what `encoding` made of one. */
+export type Block = { readonly kind: "data"; readonly bytes: Uint8Array } | { readonly kind: "packed"; readonly bytes: Uint8Array };
+
+/** How block workers pack a unit for a writer. */
+export interface Encoding {
+  readonly codec: "deflate" | "zlib" | "zstd";
+  /** deflate and zlib: how far back a match may reach, bytes. */
+  readonly window: number;
+  /** `smaller`: a unit that does not shrink arrives as `data`. `always`: every unit arrives packed. */
+  readonly keep: "smaller" | "always";
+}
+
+/** Turns blocks into writes; a state machine without I/O, so it runs anywhere and tests need no mocks. */
+export interface ImageWriter {
+  /** Bytes per block: a power of two from 512 B to 2 MiB. */
+  readonly unit: number;
+  /** Output file names; the first is the one the user chose. */
+  readonly files: readonly string[];
+  readonly encoding: Encoding | null;
+  /** Every write of every file lands exactly where the one before it ended. */
+  readonly sequential: boolean;
+  /**
+   * Called with strictly ascending `index`; a unit never put reads as zero.
+   * The writes may refer to the block's bytes: they are to be carried out before those are reused.
+   */
+  put(index: number, block: Block): readonly Write[];
+  /** Tables and headers, lazily (a table may be large), and each file's final size. Called once. */
+  end(): { readonly writes: Iterable<Write>; readonly sizes: readonly number[] };
+}
+
+export interface TargetOption {
+  /** qemu-img's name (`cluster_size`). */
+  readonly name: string;
+  readonly label: string;
+  /** One plain line. */
+  readonly help: string;
+  /** The values it can take, the default first in `initial`; null for free text (an id). */
+  readonly choices: readonly { readonly value: string; readonly label: string }[] | null;
+  readonly initial: string;
+}
+
+/** What a target image is to be. */
+export interface TargetSpec {
+  /** Virtual size. */
+  readonly size: number;
+  /** Name of the main output file. */
+  readonly name: string;
+  /** Every option of the format, by name; `readOptions` fills in the defaults. */
+  readonly options: Readonly<Record<string, string>>;
+  /** 16 bytes derived from the disk's content: the seed of every id the format needs, so that output is reproducible. */
+  readonly identity: Uint8Array;
+}
+
+/** Something the target cannot carry, told before the work starts. A blocker stops it. */
+export interface Loss {
+  readonly what: string;
+  readonly why: string;
+  readonly severity: "note" | "warning" | "blocker";
+}
+
+export interface TargetFormat {
+  readonly options: readonly TargetOption[];
+  /** Limits of the format for this disk; no side effects. */
+  losses(spec: TargetSpec): readonly Loss[];
+  create(spec: TargetSpec): ImageWriter;
+  /** The `qemu-img convert` arguments that ask for the same: `-O vmdk -o subformat=streamOptimized`; null when it cannot. */
+  qemuArguments(spec: TargetSpec): readonly string[] | null;
+}
+
+/** Result of `check`; fields as in qemu-img's JSON. */
+export interface CheckReport {
+  readonly corruptions: number;
+  readonly leaks: number;
+  readonly allocatedClusters: number;
+  readonly totalClusters: number;
+  readonly compressedClusters: number;
+  readonly fragmentedClusters: number;
+  /** End of the last byte in use, in the first file. */
+  readonly imageEndOffset: number;
+  /** What is wrong, with file offset and, where data is affected, the guest range. At most 1,000. */
+  readonly findings: readonly Finding[];
+}
+export interface Finding {
+  readonly severity: "corruption" | "leak" | "warning";
+  readonly text: string;
+  readonly at: number | null;
+  readonly guest: Range | null;
+}
+
+export interface OpenContext {
+  readonly resolve: ResolveFile;
+  readonly scanTable: ScanTable;
+  /** An internal snapshot's id or name; undefined: the active state. */
+  readonly snapshot?: string | undefined;
+}
+
+/** One row of the format table. */
+export interface DiskFormat {
+  readonly id: string;
+  readonly label: string;
+  readonly extensions: readonly string[];
+  /** Where the specification can be found. */
+  readonly spec: string;
+  /** `head` and `tail` are the first and last 64 KiB (or the whole file). Never throws; says who owns the file, not whether it is sound. */
+  probe(head: Uint8Array, tail: Uint8Array): boolean;
+  open(file: ByteSource, context: OpenContext): Promise<Volume>;
+  /** Whole-image consistency check; absent when the format has nothing to check. */
+  check?(file: ByteSource, context: OpenContext, signal?: AbortSignal): Promise<CheckReport>;
+  readonly target?: TargetFormat;
+}
+
+/** How the entries of one allocation table are to be read (BAT, L2, grain table, block map). */
+export interface TableLayout {
+  readonly entryBytes: 4 | 8;
+  readonly endian: "le" | "be";
+  /** Bits of an entry that hold the position. */
+  readonly mask: bigint;
+  /** position = base + (entry & mask) * scale */
+  readonly scale: number;
+  readonly base: number;
+  /** Bytes of disk per entry: data entries this far apart join into one run. */
+  readonly unit: number;
+  /** Entries that equal this are holes; null: entries whose masked bits are all zero. */
+  readonly hole: bigint | null;
+  /** Entries that equal this are zero; null: no such value. */
+  readonly zero: bigint | null;
+  /** An entry with one of these bits is zero, whatever its position (checked after `packedBits`). */
+  readonly zeroBits: bigint;
+  /** An entry with one of these bits is left to the caller: a run of its own. */
+  readonly packedBits: bigint;
+}
+
+export const RUN_HOLE = 0;
+export const RUN_ZERO = 1;
+export const RUN_DATA = 2;
+export const RUN_PACKED = 3;
+
+/** Runs of like entries, as parallel arrays of `length` elements. */
+export interface TableRuns {
+  readonly length: number;
+  /** RUN_HOLE … RUN_PACKED */
+  readonly kind: Uint8Array;
+  /** First entry of the run and how many; together they cover the table without gaps. */
+  readonly first: Uint32Array;
+  readonly count: Uint32Array;
+  /** Position of the first entry's data; meaningful for RUN_DATA only. Positions past 2^53 come out inexact but large: compare with the file's size. */
+  readonly at: Float64Array;
+}
+
+/** Allocation table → runs. `table` holds whole entries. The kernel and its twin (`table-runs.ts`) agree exactly. */
+export type ScanTable = (table: Uint8Array, layout: TableLayout) => TableRuns;

@@ -1,0 +1,89 @@
+import type { ByteSource, Encoding, PackedExtent, Range, RawExtent } from "./model.ts";
+
+/** An extent whose `file` is a source that was attached to the pool. */
+export type PlacedExtent = RawExtent | PackedExtent;
+
+/**
+ * Work for one block worker: read, decode, scan, hash, pack. Plain data, cloneable.
+ * The disk is handled in grains of `grain` bytes (at least 64 KiB, a multiple of `unit`), each split into units.
+ */
+export interface BlockOrder {
+  /** Virtual size; the last grain is cut there. */
+  readonly diskSize: number;
+  readonly grain: number;
+  readonly unit: number;
+  /** Virtual start of each grain, ascending, multiples of `grain`. */
+  readonly grains: readonly number[];
+  /** What lies in those grains, ascending; what no extent covers is zero. */
+  readonly extents: readonly PlacedExtent[];
+  /** BLAKE3 of every 64 KiB of a grain that is not all zero (see BlockResult.hashes). */
+  readonly hash: boolean;
+  /** Hand back the units; false: only hashes are wanted (verification). */
+  readonly units: boolean;
+  readonly encoding: Encoding | null;
+  /** Zero what cannot be read or decoded and list it in `lost`, instead of failing. */
+  readonly salvage: boolean;
+}
+
+export interface BlockResult {
+  /** Holds the units; owned by the receiver, who gives it back with `release`. */
+  readonly buffer: ArrayBuffer;
+  /** One entry per unit that is not all zero, ascending: unit number on the disk, place in `buffer`. */
+  readonly index: Float64Array;
+  readonly offset: Uint32Array;
+  readonly length: Uint32Array;
+  /** 1: packed by `encoding`; 0: the unit's plain bytes, zero-padded to the whole unit. */
+  readonly packed: Uint8Array;
+  /** For every 64 KiB that is not all zero: its virtual start, and 32 bytes: its BLAKE3 chaining value (the last one of a disk may be shorter). */
+  readonly hashAt: Float64Array;
+  readonly hashes: Uint8Array;
+  /** Ranges of the virtual disk zeroed because they could not be read, with the reason. */
+  readonly lost: readonly LostRange[];
+  /** Bytes read from sources. */
+  readonly read: number;
+}
+export interface LostRange extends Range {
+  readonly reason: string;
+}
+
+/** Workers with WASM; the same results, byte for byte, with any number of them. */
+export interface BlockPool {
+  /** How many orders may be in flight: workers × buffers each. This is the whole back-pressure. */
+  readonly credits: number;
+  /** Makes a source readable by the workers; the number stands in extents' `file`. */
+  attach(source: ByteSource): number;
+  detach(id: number): void;
+  process(order: BlockOrder, signal: AbortSignal): Promise<BlockResult>;
+  /** Gives a result's buffer back, to be used again. */
+  release(buffer: ArrayBuffer): void;
+  /** One input for all kinds of hashing that the jobs do outside the workers. */
+  readonly hasher: Hasher;
+}
+
+/** BLAKE3 pieces that run on the calling thread. */
+export interface Hasher {
+  /** Plain BLAKE3 of a short message, 32 bytes. */
+  digest(message: Uint8Array): Uint8Array;
+  /** A running BLAKE3 over the disk, fed with the chaining values of its non-zero 64 KiB pieces in ascending order. */
+  disk(size: number): DiskHash;
+}
+/** The BLAKE3 of a whole virtual disk from the chaining values of its 64 KiB pieces. */
+export interface DiskHash {
+  /** `at` is a multiple of 64 KiB, ascending from call to call; pieces never added are zero. */
+  add(at: number, chainingValue: Uint8Array): void;
+  /** Hashes up to `budget` bytes of pending zeros; true when the digest is ready. Zero chunks carry their position in BLAKE3, so they cost time too. */
+  advance(budget: number): boolean;
+  /** 32 bytes; only after all pieces were added and `advance` returned true. */
+  finish(): Uint8Array;
+}
+
+/** Where an image goes: the files of one target. The target appears whole under its final names, or not at all. */
+export interface ImageSink {
+  write(file: number, at: number, bytes: Uint8Array): Promise<void>;
+  /** Sets the sizes and ends writing; the files can then be read back. */
+  close(sizes: readonly number[], signal: AbortSignal): Promise<readonly ByteSource[]>;
+  /** The files were found right: they get their final names. Called once, after `close`. */
+  commit(): Promise<void>;
+  /** Removes whatever was written. Safe at any time before `commit`. */
+  abort(reason: unknown): Promise<void>;
+}

@@ -1,0 +1,178 @@
+import type { Json, Loss, Note, Range, Snapshot, TargetOption } from "../core/model.ts";
+
+/**
+ * What the page asks of the engine worker; plain data in both directions, errors arrive as DiskError (see rpc.ts).
+ * Files and handles are handed over (structured clone of a handle), never their bytes.
+ */
+export interface Engine {
+  /** The formats, in the order in which they are to be offered. */
+  formats(): Promise<readonly FormatCard[]>;
+  /**
+   * Opens an image. `companions` are the other files the user gave: extents, parents and data files are looked up
+   * among them by name. Throws `missing-file` (with `needs`) when one is not there.
+   */
+  open(file: File, companions: readonly File[], options?: OpenOptions): Promise<ImageCard>;
+  close(image: number): Promise<void>;
+  /** The block map, summed up in `count` cells of equal size (fewer for a small disk). */
+  cells(image: number, count: number): Promise<CellMap>;
+  /** What lies at a place of the disk, for hovering. */
+  extentAt(image: number, at: number): Promise<ExtentCard>;
+  /** Reads only; says what `run` will do. */
+  plan(request: ConvertRequest): Promise<PlanCard>;
+  /** Does exactly what `plan` said. `job` is a number the caller chose; `report` is called at most ten times a second. */
+  run(job: number, request: ConvertRequest, output: OutputPlace, report: (progress: Progress) => void): Promise<ResultCard>;
+  /** Ends a running job; its `run` rejects with an AbortError after the partial output is gone. */
+  cancel(job: number): Promise<void>;
+  /** The files of a finished job that went to the private store, to be saved as downloads. */
+  output(job: number): Promise<readonly File[]>;
+  /** Removes a finished job's files from the private store and forgets it. */
+  discard(job: number): Promise<void>;
+  /** SHA-256 of one written file, lower-case hex. */
+  sha256(job: number, file: number, report: (progress: Progress) => void): Promise<string>;
+  /** BLAKE3 of the whole virtual disk of an opened image, as `b3sum` prints for its raw form. */
+  blake3(job: number, image: number, report: (progress: Progress) => void): Promise<string>;
+  /** A small disk with a partition table, made here: a streamOptimized VMDK. */
+  sample(): Promise<File>;
+  /** Removes what earlier visits left in the private store. */
+  tidy(): Promise<void>;
+  /** Tries a network request from this worker and says how it was refused, or null when it went through. */
+  tryNetwork(url: string): Promise<string | null>;
+}
+
+export interface OpenOptions {
+  /** Format id, when the user overrides detection. */
+  readonly format?: string;
+  /** Internal snapshot, by id or name. */
+  readonly snapshot?: string;
+}
+
+export interface FormatCard {
+  readonly id: string;
+  /** "VirtualBox (VDI)" */
+  readonly label: string;
+  readonly extensions: readonly string[];
+  /** Null: read only. */
+  readonly options: readonly TargetOption[] | null;
+}
+
+export interface ImageCard {
+  /** Handle for later calls. */
+  readonly image: number;
+  readonly name: string;
+  readonly format: string;
+  readonly label: string;
+  readonly variant: string;
+  /** Virtual size, and what the image's files take. Bytes. */
+  readonly size: number;
+  readonly fileBytes: number;
+  /** From the block map: plain data, packed data (as unpacked bytes), and the rest that reads as zero. */
+  readonly dataBytes: number;
+  readonly packedBytes: number;
+  readonly zeroBytes: number;
+  /** Names of all files that the image consists of (itself, extents, parents). */
+  readonly files: readonly string[];
+  readonly partitions: PartitionCard | null;
+  readonly notes: readonly Note[];
+  readonly snapshots: readonly Snapshot[];
+  /** Non-empty: the data cannot be read, and why. */
+  readonly unsupported: readonly string[];
+  readonly encrypted: boolean;
+  readonly details: { readonly [key: string]: Json };
+}
+
+export interface PartitionCard {
+  /** "GPT", "MBR"; "none" when a file system starts at the first byte. */
+  readonly kind: string;
+  readonly entries: readonly {
+    readonly start: number;
+    readonly length: number;
+    /** "EFI system", "Linux", … */
+    readonly type: string;
+    /** Partition name or file-system label; empty when it has none. */
+    readonly name: string;
+    /** "ext4", "NTFS", …; null when not recognised. */
+    readonly fileSystem: string | null;
+  }[];
+}
+
+/** Bytes of each kind per cell; all arrays have the same length. Sums to `cellBytes` (the last cell may be shorter). */
+export interface CellMap {
+  readonly cellBytes: number;
+  readonly data: Float64Array;
+  readonly packed: Float64Array;
+  readonly zero: Float64Array;
+  /** Unallocated: no layer holds anything here. */
+  readonly hole: Float64Array;
+}
+
+export interface ExtentCard extends Range {
+  readonly kind: "data" | "packed" | "zero" | "hole";
+  /** File that holds the bytes, and where; null for zero and hole. */
+  readonly file: string | null;
+  readonly at: number | null;
+}
+
+export interface ConvertRequest {
+  readonly image: number;
+  readonly format: string;
+  /** Only what differs from the defaults. */
+  readonly options: { readonly [name: string]: string };
+  /** Name of the main output file. */
+  readonly name: string;
+  /** Zero what cannot be read, and list it, instead of stopping. */
+  readonly salvage: boolean;
+}
+
+export interface PlanCard {
+  /** Names of the files that will be written. */
+  readonly files: readonly string[];
+  /** At most this much will be written; exact when nothing is compressed and no data block is all zero. */
+  readonly outputBytes: number;
+  /** Logical size of the output, which is what the browser's own closing check reads (dense raw: the whole disk). */
+  readonly logicalBytes: number;
+  readonly dataBytes: number;
+  /** Ceiling of buffers and tables in memory. */
+  readonly memoryBytes: number;
+  readonly losses: readonly Loss[];
+  /** The same with qemu-img, to copy; null when it cannot. */
+  readonly qemuCommand: string | null;
+}
+
+export type OutputPlace =
+  /** A file picked with showSaveFilePicker. One output file only. */
+  | { readonly kind: "file"; readonly handle: FileSystemFileHandle }
+  /** A folder picked with showDirectoryPicker; written under a temporary name, renamed at the end. */
+  | { readonly kind: "folder"; readonly handle: FileSystemDirectoryHandle }
+  /** The private store of this page; then saved as downloads. */
+  | { readonly kind: "private" };
+
+/** `finish` is the browser's own closing and checking of a picked file: its length is known, its progress is not. */
+export type Phase = "read" | "finish" | "verify" | "hash";
+
+export interface Progress {
+  readonly phase: Phase;
+  /** Bytes of data, not of virtual size. */
+  readonly done: number;
+  readonly total: number;
+  /** Source bytes per second, lately. */
+  readonly rate: number;
+  /** Null until it can be told. */
+  readonly secondsLeft: number | null;
+  /** Place on the disk up to which this phase has come. */
+  readonly position: number;
+}
+
+export interface ResultCard {
+  readonly files: readonly { readonly name: string; readonly size: number }[];
+  /** What the source's files take, and what was written. */
+  readonly sourceBytes: number;
+  readonly outputBytes: number;
+  /** The output was read back by its own reader and every block compared equal. */
+  readonly verified: boolean;
+  /** Lower-case hex; null when hashing the zeros of a huge sparse disk was left for the user to ask for. */
+  readonly blake3: string | null;
+  readonly seconds: number;
+  /** Salvage: what was zeroed, and the text of the report file. */
+  readonly lost: readonly (Range & { readonly reason: string })[];
+  readonly report: string | null;
+}
