@@ -34,7 +34,7 @@ export interface BlockResult {
   readonly length: Uint32Array;
   /** 1: packed by `encoding`; 0: the unit's plain bytes, zero-padded to the whole unit. */
   readonly packed: Uint8Array;
-  /** For every 64 KiB that is not all zero: its virtual start, and 32 bytes: its BLAKE3 chaining value (the last one of a disk may be shorter). */
+  /** For every 64 KiB that is not all zero: its virtual start, and 32 bytes: its BLAKE3 chaining value (of a disk no larger than that: its BLAKE3). */
   readonly hashAt: Float64Array;
   readonly hashes: Uint8Array;
   /** Ranges of the virtual disk zeroed because they could not be read, with the reason. */
@@ -67,13 +67,18 @@ export interface Hasher {
   /** A running BLAKE3 over the disk, fed with the chaining values of its non-zero 64 KiB pieces in ascending order. */
   disk(size: number): DiskHash;
 }
-/** The BLAKE3 of a whole virtual disk from the chaining values of its 64 KiB pieces. */
+/** The BLAKE3 of a whole virtual disk from the hashes of its 64 KiB pieces (BlockResult.hashes). */
 export interface DiskHash {
   /** `at` is a multiple of 64 KiB, ascending from call to call; pieces never added are zero. */
-  add(at: number, chainingValue: Uint8Array): void;
-  /** Hashes up to `budget` bytes of pending zeros; true when the digest is ready. Zero chunks carry their position in BLAKE3, so they cost time too. */
+  add(at: number, pieceHash: Uint8Array): void;
+  /** No piece will be added any more. */
+  end(): void;
+  /**
+   * Hashes up to `budget` bytes of the zeros that wait (BLAKE3 ties a chunk of zeros to its place, so they cost time too);
+   * true when none wait: before `end` those ahead of the last piece, after it all of them.
+   */
   advance(budget: number): boolean;
-  /** 32 bytes; only after all pieces were added and `advance` returned true. */
+  /** 32 bytes; only after `end`. */
   finish(): Uint8Array;
 }
 

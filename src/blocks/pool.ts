@@ -1,0 +1,95 @@
+import { DiskError, fromPlainError } from "../core/errors.ts";
+import type { ByteSource } from "../core/model.ts";
+import type { BlockOrder, BlockPool, BlockResult, Hasher } from "../core/ports.ts";
+import type { FromWorker, Supply, WorkerPort } from "./protocol.ts";
+import { planReads } from "./reads.ts";
+
+/** Orders in flight per worker: one being worked on, one waiting, so that a worker never idles between them. */
+const ORDERS_PER_WORKER = 2;
+
+interface Pending {
+  readonly worker: number;
+  resolve(result: BlockResult): void;
+  reject(error: unknown): void;
+}
+
+/** Workers are ended by `end()`; orders still in flight are then rejected. */
+export interface WorkerPool extends BlockPool {
+  end(): void;
+}
+
+/** Spreads orders over workers, each to the least busy one. */
+export function createPool(ports: readonly WorkerPort[], hasher: Hasher): WorkerPool {
+  const sources = new Map<number, ByteSource>();
+  const pending = new Map<number, Pending>();
+  const load = ports.map(() => 0);
+  let lastSource = 0;
+  let lastJob = 0;
+  let dead: unknown = null;
+
+  const settle = (message: FromWorker): void => {
+    const job = pending.get(message.job);
+    if (job === undefined) return;
+    pending.delete(message.job);
+    load[job.worker] = (load[job.worker] as number) - 1;
+    if (message.type === "done") job.resolve(message.result);
+    else job.reject(fromPlainError(message.error));
+  };
+  const die = (error: unknown): void => {
+    dead ??= error;
+    for (const job of pending.values()) job.reject(error);
+    pending.clear();
+  };
+  for (const port of ports) {
+    port.onMessage(settle);
+    port.onDeath((cause) => die(new DiskError("io", "a block worker ended unexpectedly (out of memory?)", { cause })));
+  }
+
+  return {
+    credits: ports.length * ORDERS_PER_WORKER,
+    hasher,
+    attach(source) {
+      const id = ++lastSource;
+      sources.set(id, source);
+      const { name, size, origin } = source;
+      if (origin !== null)
+        for (const port of ports) port.post({ type: "attach", id, name, size, handle: origin.handle, at: origin.at }, []);
+      return id;
+    },
+    detach(id) {
+      if (sources.get(id)?.origin != null) for (const port of ports) port.post({ type: "detach", id }, []);
+      sources.delete(id);
+    },
+    async process(order, signal) {
+      signal.throwIfAborted();
+      if (dead !== null) throw dead;
+      const supplies = await supply(order, sources, signal);
+      const worker = load.indexOf(Math.min(...load));
+      load[worker] = (load[worker] as number) + 1;
+      const job = ++lastJob;
+      return new Promise((resolve, reject) => {
+        pending.set(job, { worker, resolve, reject });
+        const transfer = supplies.map((s) => s.bytes.buffer);
+        (ports[worker] as WorkerPort).post({ type: "order", job, order, supplies }, transfer);
+      });
+    },
+    release(buffer) {
+      const port = ports[load.indexOf(Math.min(...load))];
+      if (buffer.byteLength > 0) port?.post({ type: "buffer", buffer }, [buffer]);
+    },
+    end() {
+      for (const port of ports) port.end();
+      die(new DiskError("io", "the block workers were ended"));
+    },
+  };
+}
+
+/** Reads here what only this thread can read. */
+async function supply(order: BlockOrder, sources: ReadonlyMap<number, ByteSource>, signal: AbortSignal): Promise<Supply[]> {
+  const here = order.extents.filter((extent) => sources.get(extent.file)?.origin === null);
+  const supplies: Supply[] = [];
+  for (const { source, at, length } of planReads(here)) {
+    supplies.push({ source, at, bytes: await (sources.get(source) as ByteSource).read(at, length, signal) });
+  }
+  return supplies;
+}

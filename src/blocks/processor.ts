@@ -1,0 +1,229 @@
+import { DiskError } from "../core/errors.ts";
+import type { Encoding } from "../core/model.ts";
+import type { BlockOrder, BlockResult, LostRange, PlacedExtent } from "../core/ports.ts";
+import { type Codecs, createCodecs } from "../kernels/codecs.ts";
+import { pieceHashes } from "../kernels/disk-hash.ts";
+import { createKernels, type Kernels } from "../kernels/index.ts";
+import { footprint, planReads } from "./reads.ts";
+
+/** BLAKE3 values are kept for pieces of this many bytes. */
+export const PIECE = 64 << 10;
+const SPARE_BUFFERS = 2;
+
+/** Reads `length` bytes of an attached source; past the end is a DiskError. */
+export type ReadSource = (source: number, at: number, length: number) => Promise<Uint8Array<ArrayBuffer>>;
+
+/** Carries out orders on one thread: read, decode, scan, hash, pack. */
+export interface Processor {
+  process(order: BlockOrder, read: ReadSource): Promise<BlockResult>;
+  /** Takes a spent result buffer back. */
+  recycle(buffer: ArrayBuffer): void;
+}
+
+export function createProcessor(): Processor {
+  const kernels = createKernels();
+  const codecs = createCodecs(kernels);
+  const spare: ArrayBuffer[] = [];
+  const allocate = (bytes: number): Uint8Array<ArrayBuffer> => {
+    const at = spare.findIndex((buffer) => buffer.byteLength === bytes);
+    return new Uint8Array(at < 0 ? new ArrayBuffer(bytes) : (spare.splice(at, 1)[0] as ArrayBuffer));
+  };
+  const recycle = (buffer: ArrayBuffer): void => {
+    if (spare.length === SPARE_BUFFERS) spare.shift();
+    spare.push(buffer);
+  };
+  return {
+    recycle,
+    async process(order, read) {
+      for (const codec of codecsOf(order)) await codecs.need(codec);
+      const lost: LostRange[] = [];
+      const plain = await gather(order, read, codecs, lost, allocate);
+      const scanned = scan(order, plain.bytes, kernels, codecs, allocate);
+      if (scanned.buffer !== plain.bytes.buffer) recycle(plain.bytes.buffer);
+      return { ...scanned, lost, read: plain.read };
+    },
+  };
+}
+
+function codecsOf(order: BlockOrder): Set<string> {
+  const ids = new Set<string>();
+  for (const extent of order.extents) if (extent.kind === "packed") ids.add(extent.codec);
+  if (order.encoding !== null) ids.add(order.encoding.codec);
+  return ids;
+}
+
+interface Plain {
+  /** The order's grains, one after another. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly read: number;
+}
+
+/** Reads and decodes an order's extents into its grains. */
+async function gather(
+  order: BlockOrder,
+  read: ReadSource,
+  codecs: Codecs,
+  lost: LostRange[],
+  allocate: (bytes: number) => Uint8Array<ArrayBuffer>,
+): Promise<Plain> {
+  const only = order.extents[0];
+  if (only !== undefined && isWhole(order, only) && !order.salvage) {
+    return { bytes: await read(only.file, only.at, only.length), read: only.length };
+  }
+  const bytes = allocate(order.grains.length * order.grain).fill(0);
+  const place = placer(order);
+  let total = 0;
+  for (const planned of planReads(order.extents)) {
+    let chunk: Uint8Array | null = null;
+    try {
+      chunk = await read(planned.source, planned.at, planned.length);
+    } catch (error) {
+      if (!order.salvage) throw withGuest(error, planned.extents[0] as PlacedExtent);
+    }
+    total += planned.length;
+    for (const extent of planned.extents) {
+      try {
+        const from = chunk ?? (await read(extent.file, extent.at, footprint(extent)));
+        const skip = chunk === null ? 0 : extent.at - planned.at;
+        bytes.set(content(extent, from.subarray(skip, skip + footprint(extent)), codecs), place(extent.start));
+      } catch (error) {
+        if (!order.salvage) throw withGuest(error, extent);
+        lost.push({ start: extent.start, length: extent.length, reason: error instanceof Error ? error.message : String(error) });
+      }
+    }
+  }
+  return { bytes, read: total };
+}
+
+/** The bytes that an extent stands for, from the bytes of its footprint. */
+function content(extent: PlacedExtent, from: Uint8Array, codecs: Codecs): Uint8Array {
+  if (extent.kind === "raw") return from;
+  return codecs.decode(extent, from).subarray(extent.skip, extent.skip + extent.length);
+}
+
+/** A damaged block is named by its place on the disk too. */
+function withGuest(error: unknown, extent: PlacedExtent): unknown {
+  if (!(error instanceof DiskError)) return error;
+  const at = error.at ?? extent.at;
+  return new DiskError(error.code, `${error.message} (disk offset ${extent.start})`, { ...error, at, guest: extent, cause: error.cause });
+}
+
+/** One plain extent that covers the grains exactly: what was read is the result, nothing is copied. */
+function isWhole(order: BlockOrder, extent: PlacedExtent): boolean {
+  const first = order.grains[0] as number;
+  const last = order.grains[order.grains.length - 1] as number;
+  const contiguous = last - first === (order.grains.length - 1) * order.grain;
+  const length = Math.min(last + order.grain, order.diskSize) - first;
+  const exact = extent.kind === "raw" && extent.start === first && extent.length === length;
+  return contiguous && exact && order.extents.length === 1 && length % order.unit === 0;
+}
+
+/** Position in the gathered bytes of a place on the disk; called with ascending grains mostly. */
+function placer(order: BlockOrder): (start: number) => number {
+  const slot = new Map(order.grains.map((grain, i) => [grain, i * order.grain]));
+  return (start) => {
+    const grain = start - (start % order.grain);
+    return (slot.get(grain) as number) + (start - grain);
+  };
+}
+
+type Scanned = Omit<BlockResult, "lost" | "read">;
+
+/** Finds the zero units, hashes the rest and packs it. */
+function scan(
+  order: BlockOrder,
+  plain: Uint8Array<ArrayBuffer>,
+  kernels: Kernels,
+  codecs: Codecs,
+  allocate: (bytes: number) => Uint8Array<ArrayBuffer>,
+): Scanned {
+  const hashAt: number[] = [];
+  const hashes = new Uint8Array(order.hash ? Math.ceil(plain.length / PIECE) * 32 : 0);
+  const units = new UnitList(order, plain, allocate);
+  order.grains.forEach((start, i) => {
+    const length = Math.min(order.grain, order.diskSize - start);
+    const padded = Math.ceil(length / order.unit) * order.unit;
+    const from = i * order.grain;
+    kernels.input.set(plain.subarray(from, from + padded));
+    if (order.hash) hashGrain(start, length, order.diskSize, kernels, hashAt, hashes);
+    if (order.units) units.addGrain(start / order.unit, from, padded, kernels, codecs);
+  });
+  return { ...units.finish(), hashAt: Float64Array.from(hashAt), hashes: hashes.slice(0, hashAt.length * 32) };
+}
+
+/** Hashes the grain in `kernels.input`: runs of pieces that are not all zero, each run in one call. */
+function hashGrain(start: number, length: number, diskSize: number, kernels: Kernels, hashAt: number[], hashes: Uint8Array): void {
+  const zero = kernels.zeroUnits(length, PIECE).slice();
+  for (let piece = 0; piece < zero.length; ) {
+    if (zero[piece] === 1) {
+      piece++;
+      continue;
+    }
+    let end = piece;
+    while (end < zero.length && zero[end] === 0) end++;
+    const at = piece * PIECE;
+    const values = pieceHashes(kernels, at, Math.min(end * PIECE, length) - at, start + at, diskSize);
+    hashes.set(values, hashAt.length * 32);
+    for (; piece < end; piece++) hashAt.push(start + piece * PIECE);
+  }
+}
+
+/** The units of a result that are not all zero, plain in the gathered bytes or packed back to back. */
+class UnitList {
+  readonly #order: BlockOrder;
+  readonly #plain: Uint8Array<ArrayBuffer>;
+  readonly #out: Uint8Array<ArrayBuffer>;
+  readonly #index: number[] = [];
+  readonly #offset: number[] = [];
+  readonly #length: number[] = [];
+  readonly #packed: number[] = [];
+  #end = 0;
+
+  constructor(order: BlockOrder, plain: Uint8Array<ArrayBuffer>, allocate: (bytes: number) => Uint8Array<ArrayBuffer>) {
+    this.#order = order;
+    this.#plain = plain;
+    this.#out = order.encoding === null ? plain : allocate(packedBound(order.grains.length * order.grain, order.unit));
+  }
+
+  /** The grain's bytes lie in `kernels.input` and at `from` of the gathered bytes. */
+  addGrain(firstUnit: number, from: number, padded: number, kernels: Kernels, codecs: Codecs): void {
+    const { unit, encoding } = this.#order;
+    const zero = kernels.zeroUnits(padded, unit).slice();
+    for (let u = 0; u < zero.length; u++) {
+      if (zero[u] === 1) continue;
+      if (encoding === null) this.#push(firstUnit + u, from + u * unit, unit, 0);
+      else this.#pack(firstUnit + u, u * unit, from + u * unit, encoding, codecs);
+    }
+  }
+
+  #pack(index: number, at: number, from: number, encoding: Encoding, codecs: Codecs): void {
+    const { unit } = this.#order;
+    const packed = codecs.encode(encoding, at, unit);
+    const bytes = packed ?? this.#plain.subarray(from, from + unit);
+    this.#out.set(bytes, this.#end);
+    this.#push(index, this.#end, bytes.length, packed === null ? 0 : 1);
+    this.#end += bytes.length;
+  }
+
+  #push(index: number, offset: number, length: number, packed: number): void {
+    this.#index.push(index);
+    this.#offset.push(offset);
+    this.#length.push(length);
+    this.#packed.push(packed);
+  }
+
+  finish(): Pick<BlockResult, "buffer" | "index" | "offset" | "length" | "packed"> {
+    return {
+      buffer: this.#order.units ? this.#out.buffer : new ArrayBuffer(0),
+      index: Float64Array.from(this.#index),
+      offset: Uint32Array.from(this.#offset),
+      length: Uint32Array.from(this.#length),
+      packed: Uint8Array.from(this.#packed),
+    };
+  }
+}
+
+/** Room for units that all grew: DEFLATE's stored blocks and a zlib frame at most (RFC 1951 §3.2.4, RFC 1950 §2.2). */
+export function packedBound(bytes: number, unit: number): number {
+  return bytes + Math.ceil(bytes / unit) * (Math.ceil(unit / 65535) * 5 + 64);
+}

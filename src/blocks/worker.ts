@@ -1,0 +1,69 @@
+import { checkRange } from "../core/bytes.ts";
+import { toPlainError } from "../core/errors.ts";
+import { createProcessor } from "./processor.ts";
+import type { FromWorker, Supply, ToWorker } from "./protocol.ts";
+
+/** A file that a worker has opened for itself. `read` gives exactly the bytes asked for, which lie inside the file. */
+export interface WorkerFile {
+  read(at: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): void;
+}
+/** Turns an origin's handle into a file; the platform's part of a block worker. */
+export type OpenHandle = (handle: unknown, name: string) => WorkerFile;
+
+interface Attached {
+  readonly name: string;
+  readonly size: number;
+  readonly base: number;
+  readonly file: WorkerFile;
+}
+
+/** The body of a block worker: answers messages one at a time, in the order in which they come. */
+export function serveBlocks(
+  openHandle: OpenHandle,
+  post: (message: FromWorker, transfer: readonly ArrayBuffer[]) => void,
+): (message: ToWorker) => void {
+  const processor = createProcessor();
+  const attached = new Map<number, Attached>();
+  let queue: Promise<void> = Promise.resolve();
+
+  const reader = (supplies: readonly Supply[]) => async (source: number, at: number, length: number) => {
+    const supply = supplies.find((s) => s.source === source && s.at <= at && at + length <= s.at + s.bytes.length);
+    if (supply !== undefined) return supply.bytes.slice(at - supply.at, at - supply.at + length);
+    const entry = attached.get(source);
+    if (entry === undefined) throw new Error(`source ${source} is not attached`);
+    checkRange(entry, at, length);
+    return entry.file.read(entry.base + at, length);
+  };
+  const carryOut = async (message: Extract<ToWorker, { type: "order" }>): Promise<void> => {
+    try {
+      const result = await processor.process(message.order, reader(message.supplies));
+      post({ type: "done", job: message.job, result }, [result.buffer]);
+    } catch (error) {
+      post({ type: "failed", job: message.job, error: toPlainError(error) }, []);
+    }
+  };
+  return (message) => {
+    switch (message.type) {
+      case "attach":
+        attached.set(message.id, {
+          name: message.name,
+          size: message.size,
+          base: message.at,
+          file: openHandle(message.handle, message.name),
+        });
+        break;
+      case "detach":
+        queue = queue.then(() => {
+          attached.get(message.id)?.file.close();
+          attached.delete(message.id);
+        });
+        break;
+      case "buffer":
+        processor.recycle(message.buffer);
+        break;
+      case "order":
+        queue = queue.then(() => carryOut(message));
+    }
+  };
+}

@@ -1,0 +1,115 @@
+import { realpath, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { DiskError } from "../core/errors.ts";
+import { planConvert, runConvert } from "../jobs/convert.ts";
+import type { Report } from "../jobs/progress.ts";
+import { salvageReport } from "../jobs/salvage-report.ts";
+import { createFileSink } from "../platform/node/file-sink.ts";
+import { reasonOf } from "../platform/node/file-source.ts";
+import { type Arguments, parseArguments, parseCreationOptions } from "./arguments.ts";
+import type { Verb } from "./main.ts";
+import { hex, isJson, OUTPUT, printJson } from "./output.ts";
+
+const OPTIONS = {
+  from: { names: ["-f", "--format"], kind: "value" },
+  to: { names: ["-O", "--target-format"], kind: "value" },
+  options: { names: ["-o", "--options"], kind: "list" },
+  compress: { names: ["-c", "--compress"], kind: "flag" },
+  snapshot: { names: ["-l", "--snapshot"], kind: "value" },
+  progress: { names: ["-p", "--progress"], kind: "flag" },
+  salvage: { names: ["--salvage"], kind: "flag" },
+  noVerify: { names: ["--no-verify"], kind: "flag" },
+  output: OUTPUT,
+} as const;
+
+export const convert: Verb = {
+  usage: "[-f FMT] -O FMT [-o NAME=VALUE,…] [-c] [-l SNAPSHOT] [-p] [--salvage] [--no-verify] [--output=json] SRC DST",
+  failure: 1,
+  async run(words, session) {
+    const given = parseArguments(words, OPTIONS);
+    const [source, target, ...more] = given.operands;
+    if (source === undefined || target === undefined || more.length > 0)
+      throw new DiskError("usage", "convert takes one source and one target");
+    const format = given.value("to") ?? "raw";
+    const disk = await session.openDisk(source, { format: given.value("from"), snapshot: snapshotName(given.value("snapshot")) });
+    await requireOtherFile(target, await session.openedPaths());
+    const request = {
+      format,
+      options: withCompression(format, parseCreationOptions(given.list("options")), given),
+      name: basename(target),
+      salvage: given.has("salvage"),
+      verify: !given.has("noVerify"),
+    };
+    const plan = await planConvert(disk, request, session.pool, session.signal);
+    for (const loss of plan.losses) if (loss.severity !== "blocker") process.stderr.write(`spindle: note: ${loss.what}: ${loss.why}\n`);
+    for (const note of disk.notes) if (note.severity === "warning") process.stderr.write(`spindle: warning: ${note.text}\n`);
+    const ports = {
+      pool: session.pool,
+      scanTable: session.scanTable,
+      createSink: (files: readonly string[]) => createFileSink(dirname(target), files, () => session.checkUnchanged()),
+      breathe: () => new Promise<void>((resolve) => setImmediate(resolve)),
+    };
+    const result = await runConvert(plan, ports, given.has("progress") ? printProgress() : () => {}, session.signal);
+    if (given.has("progress")) process.stdout.write("    (100.00/100%)\n");
+    if (result.lost.length > 0)
+      await writeReport(`${target}.salvage.txt`, salvageReport(basename(source), basename(target), result.lost), result.lost.length);
+    if (isJson(given)) {
+      const { files, written, verified, blake3, lost } = result;
+      printJson({ format, "virtual-size": disk.size, files, written, verified, blake3: blake3 && hex(blake3), lost });
+    }
+    return 0;
+  },
+};
+
+/** `-c` is the target's own compression: an option of qcow2, a subformat of VMDK. */
+function withCompression(format: string, options: Record<string, string>, given: Arguments): Record<string, string> {
+  if (format === "qcow2") {
+    const { compression_type: type, ...rest } = options;
+    if (!given.has("compress")) return type === undefined ? options : { ...rest };
+    return { ...rest, compression: type === "zstd" ? "zstd" : "deflate" };
+  }
+  if (given.has("compress") && format === "vmdk") {
+    if ((options["subformat"] ?? "streamOptimized") !== "streamOptimized")
+      throw new DiskError("usage", "-c: of the VMDK subformats only streamOptimized is compressed");
+    return { ...options, subformat: "streamOptimized" };
+  }
+  if (given.has("compress")) throw new DiskError("usage", `-c: ${format} has no compression`);
+  return options;
+}
+
+/** qemu-img also takes `snapshot.id=…` and `snapshot.name=…`. */
+function snapshotName(value: string | undefined): string | undefined {
+  return value?.replace(/^snapshot\.(id|name)=/, "");
+}
+
+/** Writing over a file that is being read would destroy it. */
+async function requireOtherFile(target: string, sources: readonly string[]): Promise<void> {
+  const folder = await realpath(dirname(target)).catch((cause: NodeJS.ErrnoException) => {
+    throw new DiskError("io", `the folder of ${basename(target)} cannot be used: ${reasonOf(cause)}`, { cause });
+  });
+  const real = await realpath(target).catch(() => join(folder, basename(target)));
+  const facts = await stat(real).catch(() => null);
+  if (facts !== null && !facts.isFile())
+    throw new DiskError("io", `${basename(target)} exists and is not a regular file`, { file: basename(target) });
+  for (const source of sources) {
+    const other = await stat(source);
+    if (source === real || (facts !== null && other.ino === facts.ino && other.dev === facts.dev))
+      throw new DiskError("usage", `${basename(target)} is the source or a part of it; choose another name`, { file: basename(target) });
+  }
+}
+
+function printProgress(): Report {
+  let last = -1;
+  return ({ phase, done, total }) => {
+    const share = total === 0 ? 1 : done / total;
+    const percent = Math.floor(phase === "read" ? share * 60 : 60 + share * 40);
+    if (percent === last || phase === "finish" || phase === "hash") return;
+    last = percent;
+    process.stdout.write(`    (${percent.toFixed(2)}/100%)\r`);
+  };
+}
+
+async function writeReport(path: string, text: string, count: number): Promise<void> {
+  await writeFile(path, text);
+  process.stderr.write(`spindle: warning: ${count} ranges could not be read and are zero in the target; listed in ${basename(path)}\n`);
+}

@@ -1,0 +1,84 @@
+import { basename } from "node:path";
+import { DiskError } from "../core/errors.ts";
+import type { Volume } from "../core/model.ts";
+import { openImage } from "../formats/registry.ts";
+import type { FileSource } from "../platform/node/file-source.ts";
+import { parseArguments } from "./arguments.ts";
+import type { Verb } from "./main.ts";
+import { humanSize, isJson, OUTPUT, printJson, printLine } from "./output.ts";
+
+const OPTIONS = {
+  from: { names: ["-f", "--format"], kind: "value" },
+  chain: { names: ["--backing-chain"], kind: "flag" },
+  output: OUTPUT,
+} as const;
+
+/** Describes an image by its headers; works for images whose data cannot be read here. */
+export const info: Verb = {
+  usage: "[-f FMT] [--output=json] FILE",
+  failure: 1,
+  async run(words, session) {
+    const given = parseArguments(words, OPTIONS);
+    const [path, ...more] = given.operands;
+    if (path === undefined || more.length > 0) throw new DiskError("usage", "info takes one file");
+    const file = await session.openFile(path);
+    const volume = await openImage(file, session.context(path), given.value("from"));
+    const facts = factsOf(path, file, volume);
+    if (isJson(given)) printJson(given.has("chain") ? [facts] : facts);
+    else printHuman(facts, volume);
+    return 0;
+  },
+};
+
+function factsOf(path: string, file: FileSource, volume: Volume) {
+  const { parent, snapshots, details } = volume;
+  return {
+    "virtual-size": volume.size,
+    filename: path,
+    ...(volume.unit > 512 && { "cluster-size": volume.unit }),
+    format: volume.format,
+    "actual-size": file.allocated,
+    ...(volume.encrypted && { encrypted: true }),
+    ...(parent !== null && {
+      "backing-filename": parent.name,
+      ...(parent.format !== null && { "backing-filename-format": parent.format }),
+    }),
+    ...(snapshots.length > 0 && {
+      snapshots: snapshots.map((s) => ({
+        id: s.id,
+        name: s.name,
+        "vm-state-size": s.vmStateSize,
+        "date-sec": s.dateSeconds,
+        "date-nsec": s.dateNanoseconds,
+        "vm-clock-sec": Math.floor(s.vmClockNanoseconds / 1e9),
+        "vm-clock-nsec": s.vmClockNanoseconds % 1e9,
+      })),
+    }),
+    ...(Object.keys(details).length > 0 && { "format-specific": { type: volume.format, data: details } }),
+    "dirty-flag": details["dirty"] === true,
+    ...(volume.unsupported.length > 0 && { unsupported: volume.unsupported }),
+    ...(volume.notes.length > 0 && { notes: volume.notes.map((note) => note.text) }),
+  };
+}
+
+function printHuman(facts: ReturnType<typeof factsOf>, volume: Volume): void {
+  printLine(`image: ${facts.filename}`);
+  printLine(`file format: ${volume.format}${volume.variant && ` (${volume.variant})`}`);
+  printLine(`virtual size: ${humanSize(volume.size)} (${volume.size} bytes)`);
+  printLine(`disk size: ${humanSize(facts["actual-size"])}`);
+  if (volume.unit > 512) printLine(`cluster_size: ${volume.unit}`);
+  if (volume.encrypted) printLine("encrypted: yes");
+  if (volume.parent !== null) printLine(`backing file: ${volume.parent.name}`);
+  if (volume.snapshots.length > 0) {
+    printLine("Snapshot list:");
+    for (const { id, name, dateSeconds } of volume.snapshots)
+      printLine(`    ${id}  ${name}  ${new Date(dateSeconds * 1000).toISOString()}`);
+  }
+  const details = Object.entries(volume.details);
+  if (details.length > 0) printLine("Format specific information:");
+  for (const [name, value] of details) printLine(`    ${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`);
+  const names = [...new Set(volume.files.map((file) => file.name))];
+  if (names.length > 1 || names[0] !== basename(facts.filename)) printLine(`files: ${names.join(", ")}`);
+  for (const feature of volume.unsupported) printLine(`cannot be read here: ${feature}`);
+  for (const note of volume.notes) printLine(`${note.severity === "warning" ? "warning" : "note"}: ${note.text}`);
+}

@@ -1,0 +1,90 @@
+import type { Run } from "../core/block-map.ts";
+import { DiskError } from "../core/errors.ts";
+import { type Disk, requireReadable } from "../jobs/disk.ts";
+import { mapRuns } from "../jobs/walk.ts";
+import { parseArguments } from "./arguments.ts";
+import type { Verb } from "./main.ts";
+import { isJson, OUTPUT, parseSize, printLine } from "./output.ts";
+
+const OPTIONS = {
+  from: { names: ["-f", "--format"], kind: "value" },
+  start: { names: ["-s", "--start-offset"], kind: "value" },
+  length: { names: ["-l", "--max-length"], kind: "value" },
+  output: OUTPUT,
+} as const;
+
+/** One element of qemu-img's JSON map. */
+interface Entry {
+  readonly start: number;
+  length: number;
+  readonly depth: number;
+  readonly present: boolean;
+  readonly zero: boolean;
+  readonly data: boolean;
+  readonly compressed: boolean;
+  readonly offset?: number;
+  /** File that holds the data; only in the human form. */
+  readonly file: string;
+}
+
+export const map: Verb = {
+  usage: "[-f FMT] [-s OFFSET] [-l LENGTH] [--output=json] FILE",
+  failure: 1,
+  async run(words, session) {
+    const given = parseArguments(words, OPTIONS);
+    const [path, ...more] = given.operands;
+    if (path === undefined || more.length > 0) throw new DiskError("usage", "map takes one file");
+    const disk = await session.openDisk(path, { format: given.value("from") });
+    requireReadable(disk);
+    const start = Math.min(parseSize(given.value("start") ?? "0"), disk.size);
+    const end = Math.min(start + parseSize(given.value("length") ?? String(disk.size)), disk.size);
+    const json = isJson(given);
+    let first = true;
+    if (!json) printLine(`${"Offset".padEnd(16)}${"Length".padEnd(16)}${"Mapped to".padEnd(16)}File`);
+    for await (const entry of entries(disk, start, end, session.signal)) {
+      if (json) {
+        const { file: _, ...fields } = entry;
+        printLine(`${first ? "[" : ","}${JSON.stringify(fields)}`);
+      } else if (entry.data)
+        printLine(
+          `${hex(entry.start)}${hex(entry.length)}${entry.offset === undefined ? "packed".padEnd(16) : hex(entry.offset)}${entry.file}`,
+        );
+      first = false;
+    }
+    if (json) printLine(first ? "[]" : "]");
+    return 0;
+  },
+};
+
+const hex = (value: number): string => `0x${value.toString(16)}`.padEnd(16);
+
+/** The map with neighbours of one kind joined. */
+async function* entries(disk: Disk, start: number, end: number, signal: AbortSignal): AsyncGenerator<Entry> {
+  let open: Entry | null = null;
+  for await (const runs of mapRuns(disk, start, end, signal)) {
+    for (const run of runs) {
+      const next = entryOf(disk, run);
+      if (open !== null && joins(open, next)) open.length += next.length;
+      else {
+        if (open !== null) yield open;
+        open = next;
+      }
+    }
+  }
+  if (open !== null) yield open;
+}
+
+function entryOf(disk: Disk, { volume, extent }: Run): Entry {
+  const { start, length } = extent;
+  const depth = Math.min(volume, disk.chain.length - 1);
+  if (extent.kind === "zero")
+    return { start, length, depth, present: extent.allocated, zero: true, data: false, compressed: false, file: "" };
+  const file = disk.chain[volume]?.files[extent.file]?.name ?? "";
+  const common = { start, length, depth, present: true, zero: false, data: true, file };
+  return extent.kind === "raw" ? { ...common, compressed: false, offset: extent.at } : { ...common, compressed: true };
+}
+
+function joins(a: Entry, b: Entry): boolean {
+  const alike = a.depth === b.depth && a.present === b.present && a.zero === b.zero && a.compressed === b.compressed && a.file === b.file;
+  return alike && (a.offset === undefined ? b.offset === undefined : b.offset === a.offset + a.length);
+}

@@ -1,0 +1,37 @@
+import { DiskError } from "../core/errors.ts";
+import type { Arguments, OptionSpec } from "./arguments.ts";
+
+export const OUTPUT: OptionSpec = { names: ["--output"], kind: "value" };
+
+export function isJson(given: Arguments): boolean {
+  const value = given.value("output") ?? "human";
+  if (value !== "json" && value !== "human") throw new DiskError("usage", `--output is json or human, not “${value}”`);
+  return value === "json";
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 4)}\n`);
+}
+
+export function printLine(line = ""): void {
+  process.stdout.write(`${line}\n`);
+}
+
+export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+/** Three significant digits, as qemu-img prints sizes: `1.5 GiB`. */
+export function humanSize(bytes: number): string {
+  const power = bytes < 1024 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(bytes) / 10));
+  return `${Number((bytes / 1024 ** power).toPrecision(3))} ${UNITS[power]}`;
+}
+
+/** `64k`, `1.5G`, plain bytes. */
+export function parseSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([bkmgtp]?)$/i.exec(text);
+  const bytes =
+    match === null ? Number.NaN : Number(match[1]) * 1024 ** Math.max(0, "bkmgtp".indexOf((match[2] as string).toLowerCase() || "b"));
+  if (!Number.isSafeInteger(bytes)) throw new DiskError("usage", `“${text}” is not a size`);
+  return bytes;
+}

@@ -1,0 +1,85 @@
+import { realpath } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { createPool, type WorkerPool } from "../blocks/pool.ts";
+import { DiskError } from "../core/errors.ts";
+import { plainName } from "../core/file-name.ts";
+import type { OpenContext, ResolveFile } from "../core/model.ts";
+import { openDisk } from "../jobs/chain.ts";
+import type { Disk } from "../jobs/disk.ts";
+import { createHasher } from "../kernels/disk-hash.ts";
+import { createKernels } from "../kernels/index.ts";
+import { type FileSource, openFileSource } from "../platform/node/file-source.ts";
+import { startWorkerPorts } from "../platform/node/worker-port.ts";
+
+/** What one run of the program holds open; `end` lets go of all of it. */
+export interface Session {
+  readonly signal: AbortSignal;
+  /** Started when first asked for. */
+  readonly pool: WorkerPool;
+  readonly scanTable: OpenContext["scanTable"];
+  openFile(path: string): Promise<FileSource>;
+  context(path: string, snapshot?: string): OpenContext;
+  openDisk(path: string, options?: { readonly format?: string | undefined; readonly snapshot?: string | undefined }): Promise<Disk>;
+  /** Real paths of all files opened so far. */
+  openedPaths(): Promise<readonly string[]>;
+  /** Throws `io` when a file that was read has changed since it was opened. */
+  checkUnchanged(): Promise<void>;
+  end(): Promise<void>;
+}
+
+export function createSession(signal: AbortSignal): Session {
+  const kernels = createKernels();
+  const files = new Map<string, FileSource>();
+  let pool: WorkerPool | null = null;
+
+  const openFile = async (path: string): Promise<FileSource> => {
+    const known = files.get(path);
+    if (known !== undefined) return known;
+    const source = await openFileSource(path);
+    files.set(path, source);
+    return source;
+  };
+  const context = (path: string, snapshot?: string): OpenContext => ({
+    resolve: resolverBeside(path, openFile),
+    scanTable: kernels.scanTable,
+    snapshot,
+  });
+  return {
+    signal,
+    get pool() {
+      pool ??= createPool(startWorkerPorts(new URL("./block-worker.js", import.meta.url)), createHasher(kernels));
+      return pool;
+    },
+    scanTable: kernels.scanTable,
+    openFile,
+    context,
+    openDisk: async (path, { format, snapshot } = {}) => openDisk(await openFile(path), context(path, snapshot), format),
+    openedPaths: () => Promise.all([...files.keys()].map((path) => realpath(path))),
+    async checkUnchanged() {
+      for (const source of files.values()) await source.checkUnchanged();
+    },
+    async end() {
+      pool?.end();
+      for (const source of files.values()) await source.close();
+    },
+  };
+}
+
+/**
+ * Files that an image names are looked for beside it, by their plain names: paths, URLs and protocol prefixes inside an
+ * image never reach the file system, and neither does a link that leads out of the image's folder.
+ */
+function resolverBeside(path: string, openFile: (path: string) => Promise<FileSource>): ResolveFile {
+  return async (reference) => {
+    const name = plainName(reference.name);
+    if (name === "") return null;
+    const beside = join(dirname(path), name);
+    const real = await realpath(beside).catch(() => null);
+    if (real === null) return null;
+    if (dirname(real) !== (await realpath(dirname(path))))
+      throw new DiskError("missing-file", `${basename(path)} names “${name}”, which is a link out of its folder: give the real file`, {
+        needs: name,
+      });
+    return openFile(beside);
+  };
+}

@@ -1,0 +1,67 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { arbitraryLayer, flatten, type Layer, layerSize, layerVolume } from "../testing/layers.ts";
+import { clip, type Run, resolveRuns } from "./block-map.ts";
+import type { Volume } from "./model.ts";
+
+/** Reads a window through the map, however often it stops early. */
+async function readThrough(chain: readonly Volume[], start: number, length: number): Promise<Uint8Array> {
+  const out = new Uint8Array(length);
+  for (let at = start; at < start + length; ) {
+    const runs = await resolveRuns(chain, at, start + length - at);
+    for (const { volume, extent } of runs) {
+      expect(extent.start).toBe(at);
+      expect(extent.length).toBeGreaterThan(0);
+      if (extent.kind === "raw") out.set(await (chain[volume] as Volume).files[0]!.read(extent.at, extent.length), at - start);
+      at += extent.length;
+    }
+    expect(runs.length).toBeGreaterThan(0);
+  }
+  return out;
+}
+
+test("the newest volume wins, holes ask the parent, shorter parents read as zero", async () => {
+  const chains = fc.array(fc.oneof(arbitraryLayer(4, 12), arbitraryLayer(6, 12)), { minLength: 1, maxLength: 5 });
+  const window = fc.record({ from: fc.double({ min: 0, max: 1, noNaN: true }), to: fc.double({ min: 0, max: 1, noNaN: true }) });
+  await fc.assert(
+    fc.asyncProperty(chains, window, async (layers, { from, to }) => {
+      const size = layerSize(layers[0] as Layer);
+      const start = Math.floor(Math.min(from, to) * (size - 1));
+      const end = Math.max(start + 1, Math.ceil(Math.max(from, to) * size));
+      const chain = layers.map((layer) => layerVolume(layer));
+      expect(await readThrough(chain, start, end - start)).toEqual(flatten(layers).subarray(start, end));
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("an explicit zero hides the parent and counts as allocated; below the last layer nothing is", async () => {
+  const top = layerVolume({ cell: 4, cells: [0, null], stopAfter: 8 });
+  const base = layerVolume({ cell: 4, cells: [7], stopAfter: 8 });
+  const runs = await resolveRuns([top, base], 0, 8);
+  expect(runs.map(({ extent }) => extent)).toEqual([
+    { kind: "zero", start: 0, length: 4, allocated: true },
+    { kind: "zero", start: 4, length: 4, allocated: false },
+  ]);
+});
+
+test("clipping moves the position of what is cut", () => {
+  expect(clip({ kind: "raw", start: 10, length: 10, file: 0, at: 100 }, 14, 3)).toEqual({
+    kind: "raw",
+    start: 14,
+    length: 3,
+    file: 0,
+    at: 104,
+  });
+  const packed = { kind: "packed", start: 0, length: 64, file: 0, at: 9, packed: 5, codec: "deflate", skip: 0, unpacked: 64 } as const;
+  expect(clip(packed, 16, 8)).toMatchObject({ start: 16, length: 8, at: 9, packed: 5, skip: 16, unpacked: 64 });
+});
+
+test("a run keeps the number of the volume that owns it", async () => {
+  const chain = [layerVolume({ cell: 4, cells: [null, 1], stopAfter: 8 }), layerVolume({ cell: 8, cells: [2], stopAfter: 8 })];
+  const owners = (await resolveRuns(chain, 0, 8)).map(({ volume, extent }: Run) => [volume, extent.start, extent.length]);
+  expect(owners).toEqual([
+    [1, 0, 4],
+    [0, 4, 4],
+  ]);
+});

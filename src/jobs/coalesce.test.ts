@@ -1,0 +1,51 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Write } from "../core/model.ts";
+import { coalesce } from "./coalesce.ts";
+
+const apply = (writes: Iterable<Write>, size: number): Uint8Array => {
+  const file = new Uint8Array(size);
+  for (const { at, bytes } of writes) file.set(bytes, at);
+  return file;
+};
+
+test("what is written stays the same, in fewer writes", () => {
+  const piece = fc.record({ gap: fc.constantFrom(0, 0, 0, 7), length: fc.integer({ min: 0, max: 40 }), shared: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 40 }), (pieces) => {
+      const buffer = Uint8Array.from({ length: 4096 }, (_, i) => (i % 255) + 1);
+      const writes: Write[] = [];
+      let at = 0;
+      let from = 0;
+      for (const { gap, length, shared } of pieces) {
+        at += gap;
+        const view = buffer.subarray(from, from + length);
+        writes.push({ file: 0, at, bytes: shared ? view : view.slice() });
+        at += length;
+        from += length;
+      }
+      const joined = [...coalesce(writes)];
+      expect(apply(joined, at)).toEqual(apply(writes, at));
+      const gaps = writes.filter((write, i) => i > 0 && write.at !== (writes[i - 1] as Write).at + (writes[i - 1] as Write).bytes.length);
+      expect(joined.length).toBeLessThanOrEqual(gaps.length + 1);
+    }),
+  );
+});
+
+test("neighbours in one buffer are joined without a copy", () => {
+  const buffer = new Uint8Array(300);
+  const [joined] = coalesce([0, 100, 200].map((at) => ({ file: 0, at, bytes: buffer.subarray(at, at + 100) })));
+  expect(joined?.bytes.buffer).toBe(buffer.buffer);
+  expect(joined?.bytes.length).toBe(300);
+});
+
+test("files are kept apart and large pieces are not copied", () => {
+  const large = new Uint8Array(1 << 20);
+  const small = new Uint8Array(10);
+  const writes = [
+    { file: 0, at: 0, bytes: large },
+    { file: 0, at: large.length, bytes: small },
+    { file: 1, at: large.length + 10, bytes: small },
+  ];
+  expect([...coalesce(writes)]).toEqual(writes);
+});

@@ -1,0 +1,52 @@
+import type { Write } from "../core/model.ts";
+
+/** Pieces this large are not copied together: the call costs less than the copy. */
+const LARGE = 1 << 20;
+/** Gathered writes never grow past this. */
+const LIMIT = 4 << 20;
+
+/**
+ * Joins writes that follow each other in a file into few large ones. Neighbours in one buffer are joined without a copy;
+ * small neighbours from different buffers are gathered into a new one. Order is kept.
+ */
+export function* coalesce(writes: Iterable<Write>): Generator<Write> {
+  let run: Write[] = [];
+  let length = 0;
+  for (const write of writes) {
+    if (write.bytes.length === 0) continue;
+    const last = run[run.length - 1];
+    const follows = last !== undefined && write.file === last.file && write.at === last.at + last.bytes.length;
+    if (last !== undefined && follows && adjoins(last.bytes, write.bytes)) {
+      run[run.length - 1] = {
+        ...last,
+        bytes: new Uint8Array(last.bytes.buffer, last.bytes.byteOffset, last.bytes.length + write.bytes.length),
+      };
+      length += write.bytes.length;
+      continue;
+    }
+    const gathers =
+      follows && length + write.bytes.length <= LIMIT && last !== undefined && last.bytes.length < LARGE && write.bytes.length < LARGE;
+    if (!gathers && run.length > 0) {
+      yield gather(run, length);
+      run = [];
+      length = 0;
+    }
+    run.push(write);
+    length += write.bytes.length;
+  }
+  if (run.length > 0) yield gather(run, length);
+}
+
+const adjoins = (a: Uint8Array, b: Uint8Array): boolean => a.buffer === b.buffer && a.byteOffset + a.length === b.byteOffset;
+
+function gather(run: readonly Write[], length: number): Write {
+  const first = run[0] as Write;
+  if (run.length === 1) return first;
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const write of run) {
+    bytes.set(write.bytes, at);
+    at += write.bytes.length;
+  }
+  return { ...first, bytes };
+}

@@ -1,0 +1,82 @@
+import type { BlockPool } from "../core/ports.ts";
+import { type AttachedDisk, attachDisk, type Disk } from "./disk.ts";
+import { inOrder } from "./in-order.ts";
+import type { Report } from "./progress.ts";
+import { readDisk } from "./read.ts";
+import { blockOrders, MIN_GRAIN } from "./walk.ts";
+
+export interface Comparison {
+  /** First byte that differs; null when there is none. Where one disk is longer, its tail counts as compared with zeros. */
+  readonly differsAt: number | null;
+  readonly sizes: readonly [number, number];
+}
+
+interface Piece {
+  readonly at: number;
+  readonly hash: Uint8Array;
+}
+
+/** Compares what two disks show to a guest; both are read side by side, up to the first difference. */
+export async function compareDisks(a: Disk, b: Disk, pool: BlockPool, report: Report, signal: AbortSignal): Promise<Comparison> {
+  const attached = [attachDisk(a, pool), attachDisk(b, pool)] as const;
+  try {
+    const at = await firstDifferingPiece(attached, pool, report, signal);
+    return { differsAt: at === null ? null : await firstDifferingByte(attached, at, pool, signal), sizes: [a.size, b.size] };
+  } finally {
+    for (const disk of attached) disk.detach();
+  }
+}
+
+/** Both sequences are ascending, and pieces that are all zero are in neither: the first pair that does not match is the answer. */
+async function firstDifferingPiece(
+  disks: readonly [AttachedDisk, AttachedDisk],
+  pool: BlockPool,
+  report: Report,
+  signal: AbortSignal,
+): Promise<number | null> {
+  const total = Math.max(disks[0].disk.size, disks[1].disk.size);
+  const left = pieces(disks[0], total, pool, signal);
+  const right = pieces(disks[1], total, pool, signal);
+  try {
+    for (;;) {
+      const [x, y] = [(await left.next()).value, (await right.next()).value];
+      if (x === undefined && y === undefined) return null;
+      const at = Math.min(x?.at ?? total, y?.at ?? total);
+      if (x === undefined || y === undefined || x.at !== y.at || !x.hash.every((byte, i) => byte === y.hash[i])) return at;
+      report({ phase: "read", done: at, total, position: at });
+    }
+  } finally {
+    await left.return(undefined);
+    await right.return(undefined);
+  }
+}
+
+/** BLAKE3 values of the non-zero 64 KiB pieces. Both disks are hashed as if of one size, so that a shorter last piece compares equal with a zero-padded one. */
+async function* pieces(attached: AttachedDisk, size: number, pool: BlockPool, signal: AbortSignal): AsyncGenerator<Piece, undefined> {
+  const request = {
+    unit: MIN_GRAIN,
+    encoding: null,
+    hash: true,
+    units: false,
+    salvage: false,
+    start: 0,
+    end: attached.disk.size,
+    onLost: null,
+  };
+  const padded = { ...attached, disk: { ...attached.disk, size } };
+  for await (const { result } of inOrder(pool, blockOrders(padded, request, signal), signal)) {
+    for (let i = 0; i < result.hashAt.length; i++)
+      yield { at: result.hashAt[i] as number, hash: result.hashes.subarray(i * 32, i * 32 + 32) };
+  }
+}
+
+async function firstDifferingByte(
+  disks: readonly [AttachedDisk, AttachedDisk],
+  at: number,
+  pool: BlockPool,
+  signal: AbortSignal,
+): Promise<number> {
+  const [x, y] = await Promise.all(disks.map((disk) => readDisk(disk, pool, at, MIN_GRAIN, signal)));
+  for (let i = 0; i < MIN_GRAIN; i++) if ((x?.[i] ?? 0) !== (y?.[i] ?? 0)) return at + i;
+  throw new Error(`the pieces at ${at} hash differently but hold the same bytes`);
+}

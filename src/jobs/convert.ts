@@ -1,0 +1,229 @@
+import { DiskError } from "../core/errors.ts";
+import type { ByteSource, ImageWriter, Loss, ScanTable, TargetSpec, Write } from "../core/model.ts";
+import type { BlockPool, BlockResult, DiskHash, ImageSink, LostRange } from "../core/ports.ts";
+import { coalesce } from "./coalesce.ts";
+import { createDigest } from "./digest.ts";
+import { attachDisk, type Disk, requireReadable } from "./disk.ts";
+import { inOrder } from "./in-order.ts";
+import type { Report } from "./progress.ts";
+import { readDisk } from "./read.ts";
+import { type Survey, survey } from "./survey.ts";
+import { createMeasure, formatById, lossesOf, readOptions, targetOf } from "./target.ts";
+import { verifyImage } from "./verify.ts";
+import { blockOrders, MIN_GRAIN, ORDER_BYTES } from "./walk.ts";
+
+export interface ConvertRequest {
+  readonly format: string;
+  /** Only what differs from the format's defaults. */
+  readonly options: Readonly<Record<string, string>>;
+  /** Name of the main output file. */
+  readonly name: string;
+  /** Zero what cannot be read, and list it, instead of stopping. */
+  readonly salvage: boolean;
+  /** Read the output back and compare. */
+  readonly verify: boolean;
+}
+
+export interface ConvertPlan {
+  readonly request: ConvertRequest;
+  readonly disk: Disk;
+  readonly spec: TargetSpec;
+  readonly files: readonly string[];
+  readonly survey: Survey;
+  /** Largest sum of what will be written, and of the files' logical sizes. */
+  readonly outputBytes: number;
+  readonly logicalBytes: number;
+  /** Ceiling of buffers and tables. */
+  readonly memoryBytes: number;
+  readonly losses: readonly Loss[];
+  /** `qemu-img convert` arguments without the file names; null when it cannot do the same. */
+  readonly qemuArguments: readonly string[] | null;
+}
+
+/** What a job may touch; the browser and Node each build one. */
+export interface ConvertPorts {
+  readonly pool: BlockPool;
+  readonly scanTable: ScanTable;
+  createSink(files: readonly string[]): Promise<ImageSink>;
+  /** Lets the thread answer its messages. */
+  breathe(): Promise<void>;
+}
+
+export interface ConvertResult {
+  readonly files: readonly { readonly name: string; readonly size: number }[];
+  /** Bytes handed to the sink. */
+  readonly written: number;
+  readonly verified: boolean;
+  /** BLAKE3 of the virtual disk; null when its zeros would have cost more than the data. */
+  readonly blake3: Uint8Array | null;
+  readonly lost: readonly LostRange[];
+}
+
+const IDENTITY_BYTES = 256 << 10;
+/** One block worker: its arena, its gathered and its packed order (see assembly/README.md and blocks/processor.ts). */
+const WORKER_BYTES = 24 << 20;
+/** Tables, caches and the writer's own state. */
+const TABLE_BYTES = 64 << 20;
+
+/** Reads only: tables, and the first and last bytes of the disk. */
+export async function planConvert(disk: Disk, request: ConvertRequest, pool: BlockPool, signal: AbortSignal): Promise<ConvertPlan> {
+  requireReadable(disk);
+  const target = targetOf(formatById(request.format));
+  const options = readOptions(target, request.options);
+  const spec = { size: disk.size, name: request.name, options, identity: await identityOf(disk, request.salvage, pool, signal) };
+  const losses = lossesOf(target, spec);
+  const blocked = losses.some((loss) => loss.severity === "blocker");
+  const writer = blocked ? null : target.create(spec);
+  const measure = writer && createMeasure(writer);
+  const onData = (start: number, length: number): void => measure?.add(start, length);
+  const mapped = await survey(disk, { cells: 1, salvage: request.salvage, onData }, signal);
+  const measured = measure?.finish() ?? { sizes: [], written: 0 };
+  return {
+    request,
+    disk,
+    spec,
+    files: writer?.files ?? [request.name],
+    survey: mapped,
+    outputBytes: measured.written,
+    logicalBytes: measured.sizes.reduce((sum, size) => sum + size, 0),
+    memoryBytes: pool.credits * 2 * ORDER_BYTES + (pool.credits / 2) * WORKER_BYTES + TABLE_BYTES,
+    losses,
+    qemuArguments: blocked ? null : target.qemuArguments(spec),
+  };
+}
+
+/** The same disk gives the same identity in whatever format it comes: the seed of reproducible ids. */
+async function identityOf(disk: Disk, salvage: boolean, pool: BlockPool, signal: AbortSignal): Promise<Uint8Array> {
+  const attached = attachDisk(disk, pool);
+  try {
+    const head = await readDisk(attached, pool, 0, IDENTITY_BYTES, signal, salvage);
+    const tail = await readDisk(attached, pool, Math.max(0, disk.size - MIN_GRAIN), MIN_GRAIN, signal, salvage);
+    const message = new Uint8Array(head.length + tail.length + 8);
+    message.set(head);
+    message.set(tail, head.length);
+    new DataView(message.buffer).setFloat64(head.length + tail.length, disk.size);
+    return pool.hasher.digest(message).slice(0, 16);
+  } finally {
+    attached.detach();
+  }
+}
+
+/** BLAKE3 ties a chunk of zeros to its place, so hashing a huge empty disk costs time that the work itself does not need. */
+export function hashesWholeDisk({ dataBytes, packedBytes, zeroBytes, holeBytes }: Survey): boolean {
+  return zeroBytes + holeBytes <= Math.max(4 * 2 ** 30, 2 * (dataBytes + packedBytes));
+}
+
+/** Does what the plan says; on any failure or abort nothing is left of the output. */
+export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report: Report, signal: AbortSignal): Promise<ConvertResult> {
+  const blocker = plan.losses.find((loss) => loss.severity === "blocker");
+  if (blocker !== undefined) throw new DiskError("limit", `${blocker.what}: ${blocker.why}`);
+  const target = targetOf(formatById(plan.request.format));
+  const sink = await ports.createSink(plan.files);
+  try {
+    const written = await writeImage(plan, target.create(plan.spec), sink, ports, report, signal);
+    const total = plan.survey.dataBytes + plan.survey.packedBytes;
+    report({ phase: "finish", done: 0, total: written.logicalBytes, position: plan.disk.size });
+    const files = await sink.close(written.sizes, signal);
+    const expected = { format: plan.request.format, size: plan.disk.size, digest: written.digest };
+    if (plan.request.verify) await verifyImage(files, expected, ports.scanTable, ports.pool, report, signal);
+    const blake3 =
+      written.hash === null
+        ? null
+        : await finishHash(written.hash, ports, signal, () => report({ phase: "hash", done: total, total, position: plan.disk.size }));
+    await sink.commit();
+    return { files: fileFacts(files), written: written.bytes, verified: plan.request.verify, blake3, lost: written.lost };
+  } catch (error) {
+    await sink.abort(error);
+    throw error;
+  }
+}
+
+const fileFacts = (files: readonly ByteSource[]) => files.map(({ name, size }) => ({ name, size }));
+
+interface Written {
+  readonly sizes: readonly number[];
+  readonly logicalBytes: number;
+  readonly bytes: number;
+  readonly digest: ReturnType<typeof createDigest>;
+  readonly hash: DiskHash | null;
+  readonly lost: readonly LostRange[];
+}
+
+/** The one pass over the source: blocks from the workers go, in the disk's order, through the writer into the sink. */
+async function writeImage(
+  plan: ConvertPlan,
+  writer: ImageWriter,
+  sink: ImageSink,
+  ports: ConvertPorts,
+  report: Report,
+  signal: AbortSignal,
+): Promise<Written> {
+  const { disk, request } = plan;
+  const { pool } = ports;
+  const digest = createDigest();
+  const hash = hashesWholeDisk(plan.survey) ? pool.hasher.disk(disk.size) : null;
+  const lost: LostRange[] = [];
+  const onLost = request.salvage ? (range: LostRange) => lost.push(range) : null;
+  let bytes = 0;
+  const carryOut = async (writes: Iterable<Write>): Promise<void> => {
+    for (const write of coalesce(writes)) {
+      signal.throwIfAborted();
+      await sink.write(write.file, write.at, write.bytes);
+      bytes += write.bytes.length;
+    }
+  };
+  const attached = attachDisk(disk, pool);
+  const total = plan.survey.dataBytes + plan.survey.packedBytes;
+  let done = 0;
+  try {
+    const walk = {
+      unit: writer.unit,
+      encoding: writer.encoding,
+      hash: true,
+      units: true,
+      salvage: request.salvage,
+      start: 0,
+      end: disk.size,
+      onLost,
+    };
+    for await (const { work, result } of inOrder(pool, blockOrders(attached, walk, signal), signal)) {
+      digest.add(result.hashAt, result.hashes);
+      result.hashAt.forEach((at, i) => void hash?.add(at, result.hashes.subarray(i * 32, i * 32 + 32)));
+      for (const range of result.lost) lost.push(range);
+      await carryOut(unitWrites(writer, result));
+      pool.release(result.buffer);
+      done += work.dataBytes;
+      report({ phase: "read", done, total, position: (work.order.grains[work.order.grains.length - 1] as number) + work.order.grain });
+    }
+  } finally {
+    attached.detach();
+  }
+  const { writes, sizes } = writer.end();
+  await carryOut(writes);
+  return { sizes, logicalBytes: sizes.reduce((sum, size) => sum + size, 0), bytes, digest, hash, lost };
+}
+
+function* unitWrites(writer: ImageWriter, result: BlockResult): Generator<Write> {
+  for (let i = 0; i < result.index.length; i++) {
+    const bytes = new Uint8Array(result.buffer, result.offset[i], result.length[i]);
+    yield* writer.put(result.index[i] as number, { kind: result.packed[i] === 1 ? "packed" : "data", bytes });
+  }
+}
+
+/** Zeros hashed between two breaths. */
+const HASH_STEP = 64 << 20;
+
+export async function finishHash(
+  hash: DiskHash,
+  ports: Pick<ConvertPorts, "breathe">,
+  signal: AbortSignal,
+  onStep: () => void,
+): Promise<Uint8Array> {
+  hash.end();
+  while (!hash.advance(HASH_STEP)) {
+    signal.throwIfAborted();
+    onStep();
+    await ports.breathe();
+  }
+  return hash.finish();
+}

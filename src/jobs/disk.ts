@@ -1,0 +1,45 @@
+import type { Run } from "../core/block-map.ts";
+import { DiskError } from "../core/errors.ts";
+import type { Note, Volume } from "../core/model.ts";
+import type { BlockPool, PlacedExtent } from "../core/ports.ts";
+
+/** A flat virtual disk: a chain of volumes, newest first, seen through its block map. */
+export interface Disk {
+  readonly size: number;
+  readonly chain: readonly Volume[];
+  readonly notes: readonly Note[];
+}
+
+/** Why the disk's data cannot be read, if it cannot: the features of any layer. */
+export function unsupportedFeatures(disk: Disk): readonly string[] {
+  return disk.chain.flatMap((volume) => volume.unsupported);
+}
+
+/** Refuses a disk whose data cannot be read. */
+export function requireReadable(disk: Disk): void {
+  const features = unsupportedFeatures(disk);
+  const file = disk.chain[0]?.files[0]?.name;
+  if (features.length > 0) throw new DiskError("unsupported", `${file}: cannot be read here: ${features.join(", ")}`, { file });
+}
+
+/** A disk whose files the pool's workers can read. */
+export interface AttachedDisk {
+  readonly disk: Disk;
+  /** The run's extent with its file named as the pool knows it; only for runs that hold data. */
+  place(run: Run): PlacedExtent;
+  detach(): void;
+}
+
+export function attachDisk(disk: Disk, pool: BlockPool): AttachedDisk {
+  const ids = disk.chain.map((volume) => volume.files.map((file) => pool.attach(file)));
+  return {
+    disk,
+    place({ volume, extent }) {
+      if (extent.kind === "zero") throw new Error("a zero run has no file");
+      return { ...extent, file: (ids[volume] as number[])[extent.file] as number };
+    },
+    detach() {
+      for (const id of ids.flat()) pool.detach(id);
+    },
+  };
+}

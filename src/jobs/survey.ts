@@ -1,0 +1,73 @@
+import type { Disk } from "./disk.ts";
+import { mapRuns } from "./walk.ts";
+
+/** Bytes of each kind in equal cells of the disk; the last cell may be shorter. */
+export interface CellSums {
+  readonly cellBytes: number;
+  readonly data: Float64Array;
+  readonly packed: Float64Array;
+  /** Explicitly zero. */
+  readonly zero: Float64Array;
+  /** Held by no layer. */
+  readonly hole: Float64Array;
+}
+
+/** What the block map says about a disk, without reading a byte of data. */
+export interface Survey {
+  readonly dataBytes: number;
+  /** Packed data, as unpacked bytes. */
+  readonly packedBytes: number;
+  readonly zeroBytes: number;
+  readonly holeBytes: number;
+  readonly cells: CellSums;
+}
+
+/** Cells are whole multiples of this, so that a cell never splits a sector. */
+const CELL_STEP = 4096;
+
+export interface SurveyRequest {
+  /** At most so many cells. */
+  readonly cells: number;
+  /** Carry on past damaged tables: what they cover counts as data. */
+  readonly salvage: boolean;
+  /** Called for each run of data, ascending. */
+  readonly onData?: (start: number, length: number) => void;
+}
+
+export async function survey(disk: Disk, request: SurveyRequest, signal: AbortSignal): Promise<Survey> {
+  const cellBytes = Math.max(CELL_STEP, Math.ceil(disk.size / request.cells / CELL_STEP) * CELL_STEP);
+  const count = Math.ceil(disk.size / cellBytes);
+  const sums = {
+    data: new Float64Array(count),
+    packed: new Float64Array(count),
+    zero: new Float64Array(count),
+    hole: new Float64Array(count),
+  };
+  const totals = { data: 0, packed: 0, zero: 0, hole: 0 };
+  const add = (kind: keyof typeof sums, start: number, length: number): void => {
+    totals[kind] += length;
+    const end = start + length;
+    for (let cell = Math.floor(start / cellBytes), at = start; at < end; cell++) {
+      const stop = Math.min(end, (cell + 1) * cellBytes);
+      sums[kind][cell] = (sums[kind][cell] as number) + stop - at;
+      at = stop;
+    }
+  };
+  const onLost = request.salvage ? (lost: { start: number; length: number }) => add("data", lost.start, lost.length) : null;
+  for await (const runs of mapRuns(disk, 0, disk.size, signal, onLost)) {
+    for (const { extent } of runs) {
+      if (extent.kind === "zero") add(extent.allocated ? "zero" : "hole", extent.start, extent.length);
+      else {
+        add(extent.kind === "packed" ? "packed" : "data", extent.start, extent.length);
+        request.onData?.(extent.start, extent.length);
+      }
+    }
+  }
+  return {
+    dataBytes: totals.data,
+    packedBytes: totals.packed,
+    zeroBytes: totals.zero,
+    holeBytes: totals.hole,
+    cells: { cellBytes, ...sums },
+  };
+}

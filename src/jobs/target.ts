@@ -1,0 +1,87 @@
+import { DiskError } from "../core/errors.ts";
+import type { DiskFormat, Encoding, ImageWriter, TargetFormat, TargetOption, TargetSpec } from "../core/model.ts";
+import { DISK_FORMATS } from "../formats/registry.ts";
+
+export function formatById(id: string): DiskFormat {
+  const format = DISK_FORMATS.find((f) => f.id === id);
+  if (format === undefined) throw new DiskError("usage", `there is no format “${id}”; known: ${DISK_FORMATS.map((f) => f.id).join(", ")}`);
+  return format;
+}
+
+export function targetOf(format: DiskFormat): TargetFormat {
+  if (format.target === undefined) throw new DiskError("usage", `${format.label} can be read but not written`);
+  return format.target;
+}
+
+/** Every option of a target: the given values checked, the rest at their defaults. */
+export function readOptions(target: TargetFormat, given: Readonly<Record<string, string>>): Record<string, string> {
+  for (const name of Object.keys(given)) {
+    if (!target.options.some((option) => option.name === name)) {
+      const known = target.options.map((option) => option.name).join(", ") || "none";
+      throw new DiskError("usage", `the target format has no option “${name}”; it has: ${known}`);
+    }
+  }
+  return Object.fromEntries(target.options.map((option) => [option.name, readOption(option, given[option.name])]));
+}
+
+function readOption(option: TargetOption, given: string | undefined): string {
+  if (given === undefined || option.choices === null) return given ?? option.initial;
+  const match = option.choices.find(({ value }) => value === given) ?? option.choices.find(({ value }) => sameSize(value, given));
+  if (match === undefined)
+    throw new DiskError("usage", `${option.name} cannot be “${given}”; choices: ${option.choices.map(({ value }) => value).join(", ")}`);
+  return match.value;
+}
+
+/** `64k`, `64K` and `65536` are one value, as for qemu-img. */
+function sameSize(a: string, b: string): boolean {
+  const bytes = sizeOf(a);
+  return (bytes !== null && bytes === sizeOf(b)) || a.toLowerCase() === b.toLowerCase();
+}
+
+function sizeOf(text: string): number | null {
+  const match = /^(\d+)([kmgt]?)$/i.exec(text);
+  return match === null ? null : Number(match[1]) * 1024 ** " kmgt".indexOf((match[2] as string).toLowerCase() || " ");
+}
+
+/** What an image would take if every unit of data were stored. Units must be told in ascending order. */
+export interface Measure {
+  add(start: number, length: number): void;
+  /** File sizes, largest possible; `required` adds up what would be written (holes cost nothing). */
+  finish(): { readonly sizes: readonly number[]; readonly written: number };
+}
+
+/** Runs the writer itself without data, so that the answer is what it would really do. */
+export function createMeasure(writer: ImageWriter): Measure {
+  const { unit, encoding } = writer;
+  const packed = encoding !== null && encoding.keep === "always";
+  const block = packed
+    ? ({ kind: "packed", bytes: new Uint8Array(unit + largestGrowth(unit, encoding)) } as const)
+    : ({ kind: "data", bytes: new Uint8Array(unit) } as const);
+  let next = 0;
+  let written = 0;
+  return {
+    add(start, length) {
+      const end = Math.ceil((start + length) / unit);
+      for (let index = Math.max(next, Math.floor(start / unit)); index < end; index++) {
+        for (const write of writer.put(index, block)) written += write.bytes.length;
+      }
+      next = Math.max(next, end);
+    },
+    finish() {
+      const { writes, sizes } = writer.end();
+      for (const write of writes) written += write.bytes.length;
+      return { sizes, written };
+    },
+  };
+}
+
+/** DEFLATE never grows data by more than a stored block's header per 65,535 bytes (RFC 1951 §3.2.4), plus the zlib frame. */
+function largestGrowth(unit: number, encoding: Encoding): number {
+  return encoding.codec === "zstd" ? 64 : Math.ceil(unit / 65535) * 5 + 6;
+}
+
+/** A writer's losses plus what no format carries. */
+export function lossesOf(target: TargetFormat, spec: TargetSpec): ReturnType<TargetFormat["losses"]> {
+  const empty = { what: "The disk is empty", why: "it has a virtual size of 0 bytes", severity: "blocker" } as const;
+  return spec.size === 0 ? [empty] : target.losses(spec);
+}

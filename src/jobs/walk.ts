@@ -1,0 +1,105 @@
+import { clip, type Run, resolveRuns } from "../core/block-map.ts";
+import { DiskError } from "../core/errors.ts";
+import type { Encoding } from "../core/model.ts";
+import type { BlockOrder, LostRange, PlacedExtent } from "../core/ports.ts";
+import type { AttachedDisk, Disk } from "./disk.ts";
+
+/** Virtual bytes per order: large enough for fast reads, small enough that credits bound the memory. */
+export const ORDER_BYTES = 4 << 20;
+/** Grains are never smaller, so that hashing and messaging do not drown in tiny units. */
+export const MIN_GRAIN = 64 << 10;
+/** Where salvage cannot tell how much a damaged table covers, it gives up this much at a time. */
+const SALVAGE_STEP = 64 << 10;
+
+/** Every run of the map between two places, in order; in salvage mode unreadable ranges are reported and read as zero. */
+export async function* mapRuns(
+  disk: Disk,
+  start: number,
+  end: number,
+  signal: AbortSignal,
+  onLost: ((lost: LostRange) => void) | null = null,
+): AsyncGenerator<readonly Run[]> {
+  let at = start;
+  let limit = end;
+  while (at < end) {
+    signal.throwIfAborted();
+    try {
+      const runs = await resolveRuns(disk.chain, at, Math.min(limit, end) - at, signal);
+      yield runs;
+      const last = (runs[runs.length - 1] as Run).extent;
+      at = last.start + last.length;
+      limit = end;
+    } catch (error) {
+      if (onLost === null || !(error instanceof DiskError) || error.code === "unsupported") throw error;
+      const { guest } = error;
+      if (guest !== undefined && guest.start > at && guest.start < limit) limit = guest.start;
+      else if (guest === undefined && limit - at > SALVAGE_STEP) limit = at + Math.max(SALVAGE_STEP, Math.floor((limit - at) / 2));
+      else {
+        const stop =
+          guest !== undefined && guest.start <= at && guest.start + guest.length > at ? Math.min(guest.start + guest.length, end) : limit;
+        onLost({ start: at, length: stop - at, reason: error.message });
+        at = stop;
+        limit = end;
+      }
+    }
+  }
+}
+
+export interface WalkRequest {
+  readonly unit: number;
+  readonly encoding: Encoding | null;
+  readonly hash: boolean;
+  readonly units: boolean;
+  readonly salvage: boolean;
+  readonly start: number;
+  readonly end: number;
+  readonly onLost: ((lost: LostRange) => void) | null;
+}
+
+/** An order and how many bytes of data (as the disk shows them) it carries. */
+export interface Work {
+  readonly order: BlockOrder;
+  readonly dataBytes: number;
+}
+
+/** Cuts the data of a disk into orders, ascending; what the map knows to be zero costs nothing. */
+export async function* blockOrders(attached: AttachedDisk, request: WalkRequest, signal: AbortSignal): AsyncGenerator<Work> {
+  const { disk } = attached;
+  const grain = Math.max(MIN_GRAIN, request.unit);
+  const room = Math.max(1, Math.floor(ORDER_BYTES / grain));
+  const { unit, encoding, hash, units, salvage } = request;
+  let grains: number[] = [];
+  let extents: PlacedExtent[] = [];
+  let dataBytes = 0;
+  const take = (): Work => {
+    const work = { order: { diskSize: disk.size, grain, unit, grains, extents, hash, units, encoding, salvage }, dataBytes };
+    grains = [];
+    extents = [];
+    dataBytes = 0;
+    return work;
+  };
+  for await (const runs of mapRuns(disk, request.start, request.end, signal, request.onLost)) {
+    for (const run of runs) {
+      if (run.extent.kind === "zero") continue;
+      let rest = attached.place(run);
+      const end = rest.start + rest.length;
+      while (rest.start < end) {
+        const first = Math.floor(rest.start / grain) * grain;
+        const shared = grains[grains.length - 1] === first;
+        const needed = Math.ceil((end - first) / grain) - (shared ? 1 : 0);
+        const free = room - grains.length;
+        // Full, or a packed block would be cut (and decoded twice) though it fits into the next order whole.
+        if (!shared && (free === 0 || (rest.kind === "packed" && needed > free && grains.length > 0))) {
+          yield take();
+          continue;
+        }
+        const stop = Math.min(end, first + (Math.min(needed, free) + (shared ? 1 : 0)) * grain);
+        extents.push(clip(rest, rest.start, stop - rest.start));
+        for (let g = first + (shared ? grain : 0); g < stop; g += grain) grains.push(g);
+        dataBytes += stop - rest.start;
+        rest = clip(rest, stop, end - stop);
+      }
+    }
+  }
+  if (grains.length > 0) yield take();
+}

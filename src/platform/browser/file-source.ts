@@ -1,0 +1,35 @@
+import type { WorkerFile } from "../../blocks/worker.ts";
+import { checkRange } from "../../core/bytes.ts";
+import { DiskError } from "../../core/errors.ts";
+import type { ByteSource } from "../../core/model.ts";
+
+/** A File as a source; its origin's handle is the File itself, which workers receive by reference. */
+export function fileSource(file: File, name = file.name): ByteSource {
+  return {
+    name,
+    size: file.size,
+    origin: { handle: file, at: 0 },
+    async read(at, length) {
+      checkRange(this, at, length);
+      return readBlob(file, name, at, length);
+    },
+  };
+}
+
+/** The browser's part of a block worker. */
+export function openBlob(handle: unknown, name: string): WorkerFile {
+  return { read: (at, length) => readBlob(handle as Blob, name, at, length), close: () => {} };
+}
+
+async function readBlob(blob: Blob, name: string, at: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  const buffer = await blob
+    .slice(at, at + length)
+    .arrayBuffer()
+    .catch((cause: unknown) => {
+      const changed = cause instanceof DOMException && cause.name === "NotReadableError";
+      const why = changed ? "it was changed, moved or removed since it was opened, or the permission to read it has ended" : String(cause);
+      throw new DiskError("io", `${name} cannot be read at byte ${at}: ${why}`, { file: name, at, cause });
+    });
+  if (buffer.byteLength !== length) throw new DiskError("io", `${name} became shorter while it was being read`, { file: name, at });
+  return new Uint8Array(buffer);
+}

@@ -1,0 +1,105 @@
+import { DiskError } from "../../core/errors.ts";
+import type { ImageSink } from "../../core/ports.ts";
+import { fileSource } from "./file-source.ts";
+
+/**
+ * A file that the user picked. The browser writes into a hidden copy and puts it in place when the stream closes,
+ * so before `close` nothing is under the final name; a file that fails its verification is removed again.
+ */
+export async function createFileSink(handle: FileSystemFileHandle): Promise<ImageSink> {
+  const stream = await handle.createWritable().catch(failed(handle.name));
+  const output = streamOutput(stream, handle.name);
+  let closed = false;
+  return {
+    write: (_file, at, bytes) => output.write(at, bytes),
+    async close([size]) {
+      await output.close(size as number);
+      closed = true;
+      return [fileSource(await handle.getFile())];
+    },
+    async commit() {},
+    async abort(reason) {
+      if (closed) await handle.remove();
+      else await stream.abort(reason).catch(() => {}); // already errored: nothing was put in place
+    },
+  };
+}
+
+/** Files in a folder that the user picked: under temporary names until they are found right. */
+export async function createFolderSink(folder: FileSystemDirectoryHandle, names: readonly string[]): Promise<ImageSink> {
+  for (const name of names) await requireFree(folder, name);
+  const parts = await Promise.all(
+    names.map(async (name) => {
+      const handle = await folder.getFileHandle(`${name}.part`, { create: true }).catch(failed(name));
+      const stream = await handle.createWritable().catch(failed(name));
+      return { name, handle, stream, output: streamOutput(stream, name) };
+    }),
+  );
+  return {
+    write: (file, at, bytes) => (parts[file] as (typeof parts)[number]).output.write(at, bytes),
+    async close(sizes) {
+      await Promise.all(parts.map(({ output }, i) => output.close(sizes[i] as number)));
+      return Promise.all(parts.map(async ({ name, handle }) => fileSource(await handle.getFile(), name)));
+    },
+    async commit() {
+      for (const { name, handle } of parts) await handle.move(name).catch(failed(name));
+    },
+    async abort(reason) {
+      for (const { handle, stream } of parts) {
+        await stream.abort(reason).catch(() => {}); // closed already, or errored
+        await folder.removeEntry(handle.name).catch(() => {}); // never came to be
+      }
+    },
+  };
+}
+
+async function requireFree(folder: FileSystemDirectoryHandle, name: string): Promise<void> {
+  const taken = await folder.getFileHandle(name).then(
+    () => true,
+    () => false,
+  );
+  if (taken) throw new DiskError("usage", `${name} is already in that folder; choose another name or folder`, { file: name });
+}
+
+interface StreamOutput {
+  write(at: number, bytes: Uint8Array): Promise<void>;
+  close(size: number): Promise<void>;
+}
+
+function streamOutput(stream: FileSystemWritableFileStream, name: string): StreamOutput {
+  return {
+    async write(position, bytes) {
+      await stream.write({ type: "write", position, data: exact(bytes) }).catch(failed(name));
+    },
+    async close(size) {
+      await stream.truncate(size).catch(failed(name));
+      await stream.close().catch(failed(name));
+    },
+  };
+}
+
+/** A view of a part of a buffer is copied out: one engine has ignored the offsets of such views. */
+const exact = (bytes: Uint8Array): Uint8Array<ArrayBuffer> =>
+  (bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice()) as Uint8Array<ArrayBuffer>;
+
+export function failed(name: string): (cause: unknown) => never {
+  return (cause) => {
+    throw new DiskError("io", `${name} cannot be written: ${reasonOf(cause)}`, { file: name, cause });
+  };
+}
+
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof DOMException)) return String(cause);
+  switch (cause.name) {
+    case "QuotaExceededError":
+      return "the disk is full, or the browser's quota is used up";
+    case "NotAllowedError":
+      return "the permission to write was not given or has ended";
+    case "NoModificationAllowedError":
+      return "another program or tab is writing it";
+    case "NotFoundError":
+      return "the file or folder was moved or removed";
+    default:
+      return cause.message;
+  }
+}

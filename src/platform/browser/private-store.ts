@@ -1,0 +1,74 @@
+import type { ByteSource } from "../../core/model.ts";
+import type { ImageSink } from "../../core/ports.ts";
+import { fileSource } from "./file-source.ts";
+import { failed } from "./picked-sink.ts";
+
+/** Everything of ours in the page's private file system lies under this folder. */
+const ROOT = "outputs";
+
+interface Part {
+  readonly name: string;
+  readonly handle: FileSystemFileHandle;
+  readonly access: FileSystemSyncAccessHandle;
+}
+
+/** Writes into the page's private file system, to be saved as downloads. Workers only. */
+export async function createPrivateSink(job: string, names: readonly string[]): Promise<ImageSink> {
+  const folder = await jobFolder(job, true);
+  const parts: Part[] = [];
+  const closeAll = (): void => {
+    for (const { access } of parts) access.close();
+  };
+  for (const name of names) {
+    const handle = await folder.getFileHandle(name, { create: true }).catch(failed(name));
+    parts.push({ name, handle, access: await handle.createSyncAccessHandle().catch(failed(name)) });
+  }
+  return {
+    async write(file, at, bytes) {
+      const { access, name } = parts[file] as Part;
+      try {
+        for (let done = 0; done < bytes.length; ) done += access.write(bytes.subarray(done) as Uint8Array<ArrayBuffer>, { at: at + done });
+      } catch (cause) {
+        failed(name)(cause);
+      }
+    },
+    async close(sizes) {
+      parts.forEach(({ access, name }, i) => {
+        try {
+          access.truncate(sizes[i] as number);
+          access.flush();
+        } catch (cause) {
+          failed(name)(cause);
+        }
+      });
+      closeAll();
+      return Promise.all(parts.map(async ({ handle, name }): Promise<ByteSource> => fileSource(await handle.getFile(), name)));
+    },
+    async commit() {},
+    async abort() {
+      closeAll();
+      await removeOutput(job);
+    },
+  };
+}
+
+export async function outputFiles(job: string, names: readonly string[]): Promise<File[]> {
+  const folder = await jobFolder(job, false);
+  return Promise.all(names.map(async (name) => (await folder.getFileHandle(name)).getFile()));
+}
+
+export async function removeOutput(job: string): Promise<void> {
+  const root = await (await navigator.storage.getDirectory()).getDirectoryHandle(ROOT, { create: true });
+  await root.removeEntry(job, { recursive: true }).catch(() => {}); // never written
+}
+
+/** Removes the outputs of all jobs whose lock no tab holds any more. */
+export async function removeAbandoned(isAlive: (job: string) => Promise<boolean>): Promise<void> {
+  const root = await (await navigator.storage.getDirectory()).getDirectoryHandle(ROOT, { create: true });
+  for await (const name of root.keys()) if (!(await isAlive(name))) await root.removeEntry(name, { recursive: true }).catch(() => {}); // another tab took it up
+}
+
+async function jobFolder(job: string, create: boolean): Promise<FileSystemDirectoryHandle> {
+  const root = await (await navigator.storage.getDirectory()).getDirectoryHandle(ROOT, { create: true });
+  return root.getDirectoryHandle(job, { create });
+}

@@ -1,0 +1,101 @@
+import { rmSync } from "node:fs";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { DiskError } from "../../core/errors.ts";
+import type { Range } from "../../core/model.ts";
+import type { ImageSink } from "../../core/ports.ts";
+import { type FileSource, openFileSource, reasonOf } from "./file-source.ts";
+import { WrittenRanges } from "./written-ranges.ts";
+
+interface Part {
+  readonly name: string;
+  readonly final: string;
+  readonly temporary: string;
+  readonly handle: FileHandle;
+  readonly written: WrittenRanges;
+}
+
+/**
+ * Files in `folder`, written under temporary names and renamed when the job has found them right.
+ * `beforeCommit` may still refuse (the source has changed meanwhile).
+ */
+export async function createFileSink(
+  folder: string,
+  names: readonly string[],
+  beforeCommit: () => Promise<void> = async () => {},
+): Promise<ImageSink> {
+  const parts: Part[] = [];
+  const opened: FileSource[] = [];
+  const discard = async (): Promise<void> => {
+    for (const source of opened) await source.close();
+    for (const { handle, temporary } of parts) {
+      await handle.close().catch(() => {}); // already closed after `close`
+      await rm(temporary, { force: true });
+    }
+  };
+  const removeNow = (): void => {
+    for (const { temporary } of parts) rmSync(temporary, { force: true });
+  };
+  try {
+    for (const name of names) parts.push(await openPart(folder, name));
+  } catch (error) {
+    await discard();
+    throw error;
+  }
+  process.once("exit", removeNow);
+  return {
+    async write(file, at, bytes) {
+      const part = parts[file] as Part;
+      part.written.add(at, bytes.length);
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesWritten } = await part.handle.write(bytes, done, bytes.length - done, at + done).catch(failed(part.name));
+        done += bytesWritten;
+      }
+    },
+    async close(sizes) {
+      for (const [i, part] of parts.entries()) {
+        await part.handle.truncate(sizes[i] as number).catch(failed(part.name));
+        await part.handle.sync().catch(failed(part.name));
+        await part.handle.close();
+      }
+      for (const { name, temporary, written } of parts) opened.push(await openWritten(name, temporary, written));
+      return opened;
+    },
+    async commit() {
+      await beforeCommit();
+      for (const source of opened) await source.close();
+      for (const { name, temporary, final } of parts) await rename(temporary, final).catch(failed(name));
+      process.off("exit", removeNow);
+    },
+    async abort() {
+      await discard();
+      process.off("exit", removeNow);
+    },
+  };
+}
+
+async function openPart(folder: string, name: string): Promise<Part> {
+  if (name !== basename(name)) throw new DiskError("usage", `“${name}” is not a plain file name`);
+  const final = join(folder, name);
+  const temporary = join(folder, `.${name}.${process.pid}.part`);
+  const handle = await open(temporary, "wx+").catch(failed(name));
+  return { name, final, temporary, handle, written: new WrittenRanges() };
+}
+
+const failed =
+  (name: string) =>
+  (cause: NodeJS.ErrnoException): never => {
+    throw new DiskError("io", `${name} cannot be written: ${reasonOf(cause)}`, { file: name, cause });
+  };
+
+/** A written file for reading back: its holes are known, and the file system's own block count says that they are holes. */
+async function openWritten(name: string, path: string, written: WrittenRanges): Promise<FileSource> {
+  const source = await openFileSource(path);
+  const sparse = source.allocated <= written.total + SLACK;
+  await source.close();
+  const known = sparse ? (at: number, length: number): Iterable<Range> => written.within(at, length) : undefined;
+  return { ...(await openFileSource(path, known)), name };
+}
+
+/** Rounding to file-system blocks and its own bookkeeping. */
+const SLACK = 1 << 20;

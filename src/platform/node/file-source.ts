@@ -1,0 +1,73 @@
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { basename } from "node:path";
+import { checkRange } from "../../core/bytes.ts";
+import { DiskError } from "../../core/errors.ts";
+import type { ByteSource, Range } from "../../core/model.ts";
+
+/** A file opened for reading. The origin's handle is its path: block workers open it for themselves. */
+export interface FileSource extends ByteSource {
+  /** Blocks the file takes on the disk, in bytes (`stat`'s count of 512-byte blocks). */
+  readonly allocated: number;
+  /** Throws `io` when the file has changed since it was opened. */
+  checkUnchanged(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens a path; a folder or a device is refused. `written`: where the file may hold data, when this program wrote it. */
+export async function openFileSource(path: string, written?: (at: number, length: number) => Iterable<Range>): Promise<FileSource> {
+  const name = basename(path);
+  const handle = await open(path, "r").catch((cause: NodeJS.ErrnoException) => {
+    throw new DiskError("io", `${name} cannot be opened: ${reasonOf(cause)}`, { file: name, cause });
+  });
+  const opened = await handle.stat();
+  if (!opened.isFile()) {
+    await handle.close();
+    throw new DiskError("io", `${name} is not a regular file`, { file: name });
+  }
+  const source: FileSource = {
+    name,
+    size: opened.size,
+    allocated: opened.blocks * 512,
+    origin: { handle: path, at: 0 },
+    ...(written && { dataRanges: written }),
+    async read(at, length) {
+      checkRange(source, at, length);
+      return readExactly(handle, name, at, length);
+    },
+    async checkUnchanged() {
+      const now = await stat(path).catch(() => null);
+      if (now === null || now.size !== opened.size || now.mtimeMs !== opened.mtimeMs)
+        throw new DiskError("io", `${name} was changed by another program while it was being read`, { file: name });
+    },
+    close: () => handle.close(),
+  };
+  return source;
+}
+
+/** Exactly `length` bytes; a short read means that the file shrank. */
+export async function readExactly(handle: FileHandle, name: string, at: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length; ) {
+    const { bytesRead } = await handle.read(bytes, done, length - done, at + done).catch((cause: NodeJS.ErrnoException) => {
+      throw new DiskError("io", `${name} cannot be read at byte ${at + done}: ${reasonOf(cause)}`, { file: name, at: at + done, cause });
+    });
+    if (bytesRead === 0) throw new DiskError("io", `${name} became shorter while it was being read`, { file: name, at: at + done });
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
+  EFBIG: "the file system does not take files that large",
+  EIO: "the disk reports a read or write error",
+  EISDIR: "it is a folder",
+  EROFS: "the file system is read-only",
+  ENOTDIR: "a part of its path is not a folder",
+};
+
+export const reasonOf = (error: NodeJS.ErrnoException): string => REASONS[error.code ?? ""] ?? error.message;

@@ -1,0 +1,289 @@
+import { createPool, type WorkerPool } from "../blocks/pool.ts";
+import { resolveRuns } from "../core/block-map.ts";
+import { DiskError } from "../core/errors.ts";
+import { plainName } from "../core/file-name.ts";
+import type { ResolveFile } from "../core/model.ts";
+import type { ImageSink } from "../core/ports.ts";
+import { DISK_FORMATS } from "../formats/registry.ts";
+import { openDisk } from "../jobs/chain.ts";
+import { readContents } from "../jobs/contents.ts";
+import { type ConvertPlan, planConvert, runConvert } from "../jobs/convert.ts";
+import { type Disk, unsupportedFeatures } from "../jobs/disk.ts";
+import { hashDisk } from "../jobs/hash.ts";
+import { salvageReport } from "../jobs/salvage-report.ts";
+import { createSample } from "../jobs/sample.ts";
+import { survey } from "../jobs/survey.ts";
+import { createHasher } from "../kernels/disk-hash.ts";
+import { createKernels } from "../kernels/index.ts";
+import { fileSource } from "../platform/browser/file-source.ts";
+import { createFileSink, createFolderSink } from "../platform/browser/picked-sink.ts";
+import { createPrivateSink, outputFiles, removeAbandoned, removeOutput } from "../platform/browser/private-store.ts";
+import type { ConvertRequest, Engine, ImageCard, OutputPlace, ResultCard } from "./engine-api.ts";
+import { createMeter } from "./meter.ts";
+import { startWorkerPorts } from "./worker-ports.ts";
+
+/** Workers that have had nothing to do for so long are ended. */
+const IDLE = 30_000;
+
+interface OpenedImage {
+  readonly disk: Disk;
+  readonly name: string;
+  readonly fileBytes: number;
+}
+interface Job {
+  readonly abort: AbortController;
+  files: readonly File[];
+  /** Where its output lies in the private store; null elsewhere. */
+  stored: string | null;
+  /** Lets go of the lock that keeps other tabs from tidying the output away. */
+  release: () => void;
+}
+
+export function createEngine(): Engine {
+  const kernels = createKernels();
+  const hasher = createHasher(kernels);
+  const images = new Map<number, OpenedImage>();
+  const jobs = new Map<number, Job>();
+  const session = crypto.randomUUID();
+  let lastImage = 0;
+  let pool: WorkerPool | null = null;
+  let users = 0;
+  let idle: ReturnType<typeof setTimeout> | undefined;
+
+  /** Lends the pool to one piece of work; it is started when first needed and ended when long unused. */
+  const withPool = async <T>(work: (pool: WorkerPool) => Promise<T>): Promise<T> => {
+    clearTimeout(idle);
+    pool ??= createPool(startWorkerPorts(), hasher);
+    users++;
+    try {
+      return await work(pool);
+    } finally {
+      if (--users === 0)
+        idle = setTimeout(() => {
+          pool?.end();
+          pool = null;
+        }, IDLE);
+    }
+  };
+  const opened = (image: number): OpenedImage => {
+    const found = images.get(image);
+    if (found === undefined) throw new DiskError("usage", "this image is no longer open");
+    return found;
+  };
+  const finished = (id: number): Job => {
+    const found = jobs.get(id);
+    if (found === undefined) throw new DiskError("usage", "this job is no longer known");
+    return found;
+  };
+  const never = new AbortController().signal;
+  const plan = (request: ConvertRequest): Promise<ConvertPlan> => {
+    const { disk } = opened(request.image);
+    const { format, options, name, salvage } = request;
+    return withPool((p) => planConvert(disk, { format, options, name, salvage, verify: true }, p, never));
+  };
+  const startJob = async (id: number): Promise<Job> => {
+    const job: Job = { abort: new AbortController(), files: [], stored: null, release: () => {} };
+    jobs.set(id, job);
+    return job;
+  };
+
+  return {
+    async formats() {
+      return DISK_FORMATS.map(({ id, label, extensions, target }) => ({ id, label, extensions, options: target?.options ?? null }));
+    },
+
+    async open(file, companions, options = {}) {
+      const resolve = resolver([file, ...companions]);
+      const context = { resolve, scanTable: kernels.scanTable, snapshot: options.snapshot };
+      const disk = await openDisk(fileSource(file), context, options.format);
+      const image = ++lastImage;
+      const files = [...new Map(disk.chain.flatMap((volume) => volume.files).map((source) => [source.name, source.size]))];
+      const fileBytes = files.reduce((sum, [, size]) => sum + size, 0);
+      const card = await withPool((p) => cardOf(disk, image, file.name, fileBytes, p));
+      images.set(image, { disk, name: file.name, fileBytes });
+      return { ...card, files: [...new Set([file.name, ...files.map(([name]) => name)])] };
+    },
+    async close(image) {
+      images.delete(image);
+    },
+    async cells(image, count) {
+      const { disk } = opened(image);
+      return (await survey(disk, { cells: count, salvage: true }, never)).cells;
+    },
+    async extentAt(image, at) {
+      const { disk } = opened(image);
+      const start = Math.min(Math.max(0, at), disk.size - 1);
+      const [run] = await resolveRuns(disk.chain, start, disk.size - start);
+      if (run === undefined) throw new Error("a map answers with at least one run");
+      const { extent, volume } = run;
+      if (extent.kind === "zero") return { start, length: extent.length, kind: extent.allocated ? "zero" : "hole", file: null, at: null };
+      const file = disk.chain[volume]?.files[extent.file]?.name ?? null;
+      return { start, length: extent.length, kind: extent.kind === "raw" ? "data" : "packed", file, at: extent.at };
+    },
+
+    async plan(request) {
+      const { name } = opened(request.image);
+      const { files, outputBytes, logicalBytes, memoryBytes, losses, survey: mapped, qemuArguments, disk } = await plan(request);
+      const from = ["-f", (disk.chain[0] as { format: string }).format];
+      const qemuCommand = qemuArguments && ["qemu-img", "convert", ...from, ...qemuArguments, quote(name), quote(request.name)].join(" ");
+      return { files, outputBytes, logicalBytes, memoryBytes, losses, dataBytes: mapped.dataBytes + mapped.packedBytes, qemuCommand };
+    },
+
+    async run(id, request, output, report) {
+      const started = performance.now();
+      const { fileBytes, name } = opened(request.image);
+      const job = await startJob(id);
+      const ready = await plan(request);
+      const createSink = (files: readonly string[]) => openSink(output, files, `${session}-${id}`, job);
+      const result = await withPool((p) =>
+        runConvert(ready, { pool: p, scanTable: kernels.scanTable, createSink, breathe }, createMeter(report), job.abort.signal),
+      ).catch((error) => {
+        job.release();
+        jobs.delete(id);
+        throw error;
+      });
+      job.files = await writtenFiles(
+        output,
+        result.files.map((file) => file.name),
+        job,
+      );
+      const card: ResultCard = {
+        files: result.files,
+        sourceBytes: fileBytes,
+        outputBytes: result.files.reduce((sum, file) => sum + file.size, 0),
+        verified: result.verified,
+        blake3: result.blake3 && hex(result.blake3),
+        seconds: (performance.now() - started) / 1000,
+        lost: result.lost,
+        report: result.lost.length > 0 ? salvageReport(name, request.name, result.lost) : null,
+      };
+      return card;
+    },
+    async cancel(id) {
+      jobs.get(id)?.abort.abort(new DOMException("the job was cancelled", "AbortError"));
+    },
+    async output(id) {
+      return finished(id).files;
+    },
+    async discard(id) {
+      const job = jobs.get(id);
+      if (job === undefined) return;
+      jobs.delete(id);
+      if (job.stored !== null) await removeOutput(job.stored);
+      job.release();
+    },
+    async sha256(id, index, report) {
+      const job = finished(id);
+      const file = fileSource(job.files[index] as File);
+      const meter = createMeter(report);
+      const hash = kernels.sha256();
+      const step = 4 << 20;
+      for (let at = 0; at < file.size; at += step) {
+        hash.update(await file.read(at, Math.min(step, file.size - at)));
+        meter({ phase: "hash", done: Math.min(at + step, file.size), total: file.size, position: at });
+        job.abort.signal.throwIfAborted();
+      }
+      return hex(hash.digest());
+    },
+    async blake3(id, image, report) {
+      const { disk } = opened(image);
+      const job = await startJob(id);
+      try {
+        return hex(await withPool((p) => hashDisk(disk, { pool: p, breathe }, createMeter(report), job.abort.signal)));
+      } finally {
+        jobs.delete(id);
+      }
+    },
+
+    sample: async () => new File(createSample() as BlobPart[], "sample.vmdk"),
+    async tidy() {
+      await removeAbandoned(
+        async (stored) => (await navigator.locks.query()).held?.some((lock) => lock.name === lockName(stored)) ?? false,
+      );
+    },
+    async tryNetwork(url) {
+      try {
+        await fetch(url, { cache: "no-store" });
+        return null;
+      } catch (error) {
+        return error instanceof Error ? error.message : String(error);
+      }
+    },
+  };
+}
+
+const lockName = (stored: string): string => `spindle-output:${stored}`;
+const quote = (name: string): string => (/^[\w.+-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`);
+const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** Lets the worker answer its messages (a cancel) between two pieces of work. */
+const breathe = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
+
+/** Images may only name files that the user gave, and only by their plain names. */
+function resolver(files: readonly File[]): ResolveFile {
+  return async (reference) => {
+    const wanted = plainName(reference.name);
+    const found = files.find(({ name }) => name === wanted) ?? files.find(({ name }) => name.toLowerCase() === wanted.toLowerCase());
+    return found === undefined ? null : fileSource(found);
+  };
+}
+
+async function cardOf(disk: Disk, image: number, name: string, fileBytes: number, pool: WorkerPool): Promise<Omit<ImageCard, "files">> {
+  const top = disk.chain[0];
+  if (top === undefined) throw new Error("a chain has at least one volume");
+  const unsupported = unsupportedFeatures(disk);
+  const readable = unsupported.length === 0;
+  const signal = new AbortController().signal;
+  const sums = readable
+    ? await survey(disk, { cells: 1, salvage: true }, signal)
+    : { dataBytes: 0, packedBytes: 0, zeroBytes: 0, holeBytes: 0 };
+  const contents = readable ? await readContents(disk, pool, signal) : null;
+  const notes = [...disk.notes, ...(contents?.notes ?? [])];
+  return {
+    image,
+    name,
+    format: top.format,
+    label: DISK_FORMATS.find(({ id }) => id === top.format)?.label ?? top.format,
+    variant: top.variant,
+    size: disk.size,
+    fileBytes,
+    dataBytes: sums.dataBytes,
+    packedBytes: sums.packedBytes,
+    zeroBytes: sums.zeroBytes + sums.holeBytes,
+    partitions: contents && { kind: contents.kind, entries: contents.entries },
+    notes,
+    snapshots: top.snapshots,
+    unsupported,
+    encrypted: disk.chain.some((volume) => volume.encrypted),
+    details: top.details,
+  };
+}
+
+async function openSink(output: OutputPlace, files: readonly string[], stored: string, job: Job): Promise<ImageSink> {
+  if (output.kind === "folder") return createFolderSink(output.handle, files);
+  if (output.kind === "file") {
+    if (files.length > 1) throw new DiskError("usage", `this format is written as ${files.length} files: choose a folder`);
+    return createFileSink(output.handle);
+  }
+  job.stored = stored;
+  await holdLock(stored, job);
+  return createPrivateSink(stored, files);
+}
+
+/** Other tabs see by this lock that the output is still wanted. */
+function holdLock(stored: string, job: Job): Promise<void> {
+  return new Promise((held) => {
+    void navigator.locks.request(lockName(stored), () => {
+      held();
+      return new Promise<void>((release) => {
+        job.release = release;
+      });
+    });
+  });
+}
+
+async function writtenFiles(output: OutputPlace, names: readonly string[], job: Job): Promise<readonly File[]> {
+  if (output.kind === "file") return [await output.handle.getFile()];
+  if (output.kind === "folder") return Promise.all(names.map(async (name) => (await output.handle.getFileHandle(name)).getFile()));
+  return outputFiles(job.stored as string, names);
+}

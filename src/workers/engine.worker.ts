@@ -1,0 +1,4 @@
+import { createEngine } from "./engine.ts";
+import { expose } from "./rpc.ts";
+
+expose(createEngine());
