@@ -1,8 +1,8 @@
-import { DiskError, fromPlainError } from "../core/errors.ts";
+import { DiskError, fromPlainError, toPlainError } from "../core/errors.ts";
 import type { ByteSource } from "../core/model.ts";
 import type { BlockOrder, BlockPool, BlockResult, Hasher } from "../core/ports.ts";
 import type { FromWorker, Supply, WorkerPort } from "./protocol.ts";
-import { planReads } from "./reads.ts";
+import { footprint, planReads } from "./reads.ts";
 
 /** Orders in flight per worker: one being worked on, one waiting, so that a worker never idles between them. */
 const ORDERS_PER_WORKER = 2;
@@ -69,7 +69,7 @@ export function createPool(ports: readonly WorkerPort[], hasher: Hasher): Worker
       const job = ++lastJob;
       return new Promise((resolve, reject) => {
         pending.set(job, { worker, resolve, reject });
-        const transfer = supplies.map((s) => s.bytes.buffer);
+        const transfer = supplies.flatMap(({ content }) => (content instanceof Uint8Array ? [content.buffer] : []));
         (ports[worker] as WorkerPort).post({ type: "order", job, order, supplies }, transfer);
       });
     },
@@ -88,8 +88,20 @@ export function createPool(ports: readonly WorkerPort[], hasher: Hasher): Worker
 async function supply(order: BlockOrder, sources: ReadonlyMap<number, ByteSource>, signal: AbortSignal): Promise<Supply[]> {
   const here = order.extents.filter((extent) => sources.get(extent.file)?.origin === null);
   const supplies: Supply[] = [];
-  for (const { source, at, length } of planReads(here)) {
-    supplies.push({ source, at, bytes: await (sources.get(source) as ByteSource).read(at, length, signal) });
+  const read = async (id: number, at: number, length: number): Promise<void> => {
+    supplies.push({ source: id, at, length, content: await (sources.get(id) as ByteSource).read(at, length, signal) });
+  };
+  for (const { source, at, length, extents } of planReads(here)) {
+    try {
+      await read(source, at, length);
+    } catch (error) {
+      if (!order.salvage) throw error;
+      for (const extent of extents) {
+        const fail = (cause: unknown): void =>
+          void supplies.push({ source, at: extent.at, length: footprint(extent), content: toPlainError(cause) });
+        await read(source, extent.at, footprint(extent)).catch(fail);
+      }
+    }
   }
   return supplies;
 }

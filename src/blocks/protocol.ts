@@ -16,11 +16,12 @@ export type ToWorker =
   /** A spent result buffer, to be filled again. */
   | { readonly type: "buffer"; readonly buffer: ArrayBuffer };
 
-/** Bytes of a source that the worker cannot open itself. */
+/** Bytes of a source that the worker cannot open itself, or why they could not be read (salvage orders only). */
 export interface Supply {
   readonly source: number;
   readonly at: number;
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly length: number;
+  readonly content: Uint8Array<ArrayBuffer> | PlainError;
 }
 
 export type FromWorker =

@@ -1,5 +1,5 @@
 import { checkRange } from "../core/bytes.ts";
-import { toPlainError } from "../core/errors.ts";
+import { fromPlainError, toPlainError } from "../core/errors.ts";
 import { createProcessor } from "./processor.ts";
 import type { FromWorker, Supply, ToWorker } from "./protocol.ts";
 
@@ -28,8 +28,11 @@ export function serveBlocks(
   let queue: Promise<void> = Promise.resolve();
 
   const reader = (supplies: readonly Supply[]) => async (source: number, at: number, length: number) => {
-    const supply = supplies.find((s) => s.source === source && s.at <= at && at + length <= s.at + s.bytes.length);
-    if (supply !== undefined) return supply.bytes.slice(at - supply.at, at - supply.at + length);
+    const supply = supplies.find((s) => s.source === source && s.at <= at && at + length <= s.at + s.length);
+    if (supply !== undefined) {
+      if (!(supply.content instanceof Uint8Array)) throw fromPlainError(supply.content);
+      return supply.content.slice(at - supply.at, at - supply.at + length);
+    }
     const entry = attached.get(source);
     if (entry === undefined) throw new Error(`source ${source} is not attached`);
     checkRange(entry, at, length);

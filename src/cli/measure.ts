@@ -1,9 +1,10 @@
 import { basename } from "node:path";
 import { DiskError } from "../core/errors.ts";
 import type { TargetSpec } from "../core/model.ts";
+import { formatById } from "../formats/registry.ts";
 import { requireReadable } from "../jobs/disk.ts";
 import { survey } from "../jobs/survey.ts";
-import { createMeasure, formatById, lossesOf, readOptions, targetOf } from "../jobs/target.ts";
+import { createMeasure, lossesOf, readOptions, targetOf } from "../jobs/target.ts";
 import { parseArguments, parseCreationOptions } from "./arguments.ts";
 import type { Verb } from "./main.ts";
 import { isJson, OUTPUT, parseSize, printJson, printLine } from "./output.ts";

@@ -1,6 +1,7 @@
 import { DiskError } from "../core/errors.ts";
 import type { ByteSource, ImageWriter, Loss, ScanTable, TargetSpec, Write } from "../core/model.ts";
 import type { BlockPool, BlockResult, DiskHash, ImageSink, LostRange } from "../core/ports.ts";
+import { formatById } from "../formats/registry.ts";
 import { coalesce } from "./coalesce.ts";
 import { createDigest } from "./digest.ts";
 import { attachDisk, type Disk, requireReadable } from "./disk.ts";
@@ -8,7 +9,7 @@ import { inOrder } from "./in-order.ts";
 import type { Report } from "./progress.ts";
 import { readDisk } from "./read.ts";
 import { type Survey, survey } from "./survey.ts";
-import { createMeasure, formatById, lossesOf, readOptions, targetOf } from "./target.ts";
+import { createMeasure, lossesOf, readOptions, targetOf } from "./target.ts";
 import { verifyImage } from "./verify.ts";
 import { blockOrders, MIN_GRAIN, ORDER_BYTES } from "./walk.ts";
 

@@ -1,5 +1,6 @@
 import { bytes, struct, u8, u16, u32 } from "../core/struct.ts";
-import { formatById, readOptions, targetOf } from "./target.ts";
+import { formatById } from "../formats/registry.ts";
+import { readOptions, targetOf } from "./target.ts";
 
 // A 16 MiB disk: an MBR with one FAT12 partition that holds a text file.
 // References

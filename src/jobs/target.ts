@@ -1,12 +1,5 @@
 import { DiskError } from "../core/errors.ts";
 import type { DiskFormat, Encoding, ImageWriter, TargetFormat, TargetOption, TargetSpec } from "../core/model.ts";
-import { DISK_FORMATS } from "../formats/registry.ts";
-
-export function formatById(id: string): DiskFormat {
-  const format = DISK_FORMATS.find((f) => f.id === id);
-  if (format === undefined) throw new DiskError("usage", `there is no format “${id}”; known: ${DISK_FORMATS.map((f) => f.id).join(", ")}`);
-  return format;
-}
 
 export function targetOf(format: DiskFormat): TargetFormat {
   if (format.target === undefined) throw new DiskError("usage", `${format.label} can be read but not written`);

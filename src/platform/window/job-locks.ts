@@ -1,8 +1,5 @@
 /** Held by a tab while it converts; the name tells two tabs that they are about to do the same work. */
 const JOB = "spindle-job:";
-/** Held by a tab while a finished result waits in the private store to be downloaded. */
-const KEPT = "spindle-kept:";
-
 export function jobLockName(file: File, target: string): string {
   return `${JOB}${file.name}|${file.size}|${file.lastModified}|${target}`;
 }
@@ -16,16 +13,6 @@ export async function withJobLock(name: string, work: () => Promise<void>): Prom
   });
 }
 
-/** Marks the private store as in use until the returned function is called or the tab goes. */
-export function holdPrivateStore(id: string): () => void {
-  let release: () => void = () => {};
-  const held = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  void navigator.locks.request(KEPT + id, () => held);
-  return release;
-}
-
 export async function heldLocks(): Promise<ReadonlySet<string>> {
   const { held = [] } = await navigator.locks.query();
   return new Set(held.map((lock) => lock.name ?? ""));
@@ -34,9 +21,4 @@ export async function heldLocks(): Promise<ReadonlySet<string>> {
 /** Some tab converts. */
 export async function anyJobRuns(): Promise<boolean> {
   return [...(await heldLocks())].some((name) => name.startsWith(JOB));
-}
-
-/** Some tab converts, or has a result in the private store. */
-export async function privateStoreInUse(): Promise<boolean> {
-  return [...(await heldLocks())].some((name) => name.startsWith(JOB) || name.startsWith(KEPT));
 }

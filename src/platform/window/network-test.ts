@@ -28,7 +28,7 @@ export function policiesInForce(): readonly string[] {
 
 /** Tries fetch and XMLHttpRequest from the page. A refusal counts only when the browser reports the policy that made it. */
 export async function tryFromPage(): Promise<readonly Attempt[]> {
-  return [await attempt("fetch", byFetch), await attempt("XMLHttpRequest", byRequest)];
+  return [await attempt("fetch", byFetch), await attempt("XHR", byRequest)];
 }
 
 async function attempt(how: string, send: () => Promise<boolean>): Promise<Attempt> {

@@ -1,0 +1,1 @@
+export declare function findBrowser(own: string): string | null;

@@ -1,0 +1,24 @@
+/** Independent programs that the tests compare with, and the Debian package of each. */
+export const judges = {
+  "qemu-img": "qemu-utils",
+  "qemu-io": "qemu-utils",
+  "7zz": "7zip",
+  vmdkinfo: "libvmdk-utils",
+  b3sum: "b3sum",
+  Xvfb: "xvfb",
+  openbox: "openbox",
+  xdotool: "xdotool",
+  sgdisk: "gdisk",
+  sfdisk: "fdisk",
+  "mkfs.ext4": "e2fsprogs",
+  "mkfs.fat": "dosfstools",
+  mkntfs: "ntfs-3g",
+  mkswap: "util-linux",
+  blkid: "util-linux",
+  mcopy: "mtools",
+  xz: "xz-utils",
+  zstd: "zstd",
+};
+
+/** A browser without any font draws no text and may not even start. */
+export const browserPackages = ["chromium", "fonts-dejavu-core"];

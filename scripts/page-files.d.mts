@@ -1,0 +1,1 @@
+export declare function pageFiles(directory: string): string[];

@@ -1,0 +1,261 @@
+import type { ScanTable, TableLayout } from "../../core/model.ts";
+import { RUN_DATA, RUN_HOLE, RUN_ZERO } from "../../core/model.ts";
+import type { Header } from "./header.ts";
+import type { Regions } from "./regions.ts";
+import * as q from "./spec.ts";
+
+export const HOLE = 0;
+export const ZERO = 1;
+export const RAW = 2;
+export const PACKED = 3;
+/** Cannot be known; `reason` says why. */
+export const BAD = 4;
+
+/** What a part of an L2 table says, as parallel arrays: contiguous, ascending, `end` after the last. */
+export interface Slice {
+  readonly length: number;
+  readonly kind: Uint8Array;
+  /** Virtual offset. */
+  readonly start: Float64Array;
+  /** RAW and PACKED: offset in the file. */
+  readonly at: Float64Array;
+  /** PACKED: bytes that the stream may take. */
+  readonly packed: Float64Array;
+  readonly reason: ReadonlyMap<number, string>;
+  readonly end: number;
+}
+
+/** What the meaning of a slice depends on. */
+export interface SliceContext {
+  readonly header: Header;
+  readonly scanTable: ScanTable;
+  readonly regions: Regions;
+  /** Size of the file that holds the image, and of the one that holds its raw clusters. */
+  readonly fileSize: number;
+  readonly dataSize: number;
+  readonly diskSize: number;
+  /** Guest clusters whose host cluster belongs to another one too. */
+  readonly damaged: ReadonlySet<number>;
+}
+
+/** Decodes `table` (whole entries), the first of which stands for the guest cluster at `start`. */
+export function decodeSlice(table: Uint8Array, start: number, context: SliceContext): Slice {
+  const { clusterSize, l2EntryBytes, extendedL2 } = context.header;
+  const inside = Math.min(table.length, Math.ceil((context.diskSize - start) / clusterSize) * l2EntryBytes);
+  // Entries past the end mean that `size` or the table is damaged. The disk's last cluster stands for the end that cannot be known.
+  const endless = table.subarray(inside).some((byte) => byte !== 0);
+  const segments = new SegmentList(start, context);
+  const known = table.subarray(0, endless ? inside - l2EntryBytes : inside);
+  if (extendedL2) decodeExtended(known, segments, context);
+  else decodeStandard(known, segments, context);
+  if (endless) segments.bad(clusterSize, "the L2 table maps clusters past the end of the disk: size or the table is damaged");
+  return segments.finish();
+}
+
+function decodeStandard(table: Uint8Array, segments: SegmentList, { header, scanTable }: SliceContext): void {
+  const { clusterSize, version } = header;
+  // Entries with reserved bits come back one by one with the compressed ones; in version 2 the zero flag is reserved.
+  const reserved = version === 2 ? q.L2_RESERVED | q.L2_ZERO : q.L2_RESERVED;
+  const layout: TableLayout = {
+    entryBytes: 8,
+    endian: "be",
+    mask: q.L2_OFFSET,
+    scale: 1,
+    base: 0,
+    unit: clusterSize,
+    hole: 0n,
+    zero: null,
+    zeroBits: version === 2 ? 0n : q.L2_ZERO,
+    packedBits: q.L2_COMPRESSED | reserved,
+  };
+  const runs = scanTable(table, layout);
+  const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+  for (let run = 0; run < runs.length; run++) {
+    const kind = runs.kind[run];
+    const first = runs.first[run] as number;
+    const length = (runs.count[run] as number) * clusterSize;
+    if (kind === RUN_HOLE) segments.add(HOLE, length);
+    else if (kind === RUN_ZERO) segments.add(ZERO, length);
+    else if (kind === RUN_DATA) segments.addData(length, runs.at[run] as number);
+    else segments.addSpecial(view.getUint32(first * 8), view.getUint32(first * 8 + 4));
+  }
+}
+
+/** [1] Extended L2 Entries */
+function decodeExtended(table: Uint8Array, segments: SegmentList, { header }: SliceContext): void {
+  const { clusterSize } = header;
+  const subcluster = clusterSize / q.SUBCLUSTERS;
+  const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+  for (let entry = 0; entry < table.length; entry += 16) {
+    const high = view.getUint32(entry);
+    const low = view.getUint32(entry + 4);
+    const zero = view.getUint32(entry + 8);
+    const allocated = view.getUint32(entry + 12);
+    const at = q.offsetOf(high, low);
+    if ((high & q.COMPRESSED_HIGH) !== 0) {
+      if ((zero | allocated) !== 0) segments.bad(clusterSize, "a compressed cluster has subcluster bits");
+      else segments.addSpecial(high, low);
+    } else if ((high & q.L2_RESERVED_HIGH) !== 0 || (low & q.RESERVED_LOW) !== 0) segments.addSpecial(high, low);
+    else if ((zero & allocated) !== 0) segments.bad(clusterSize, "a subcluster is marked both allocated and zero");
+    else if (allocated !== 0 && high === 0 && low === 0)
+      segments.bad(clusterSize, "subclusters are allocated but there is no host cluster");
+    else if ((high | low) !== 0 && at % clusterSize !== 0) segments.bad(clusterSize, segments.unaligned(at));
+    else {
+      for (let i = 0; i < q.SUBCLUSTERS; i++) {
+        const bit = 2 ** i;
+        if ((allocated & bit) !== 0) segments.addData(subcluster, at + i * subcluster, at);
+        else segments.add((zero & bit) !== 0 ? ZERO : HOLE, subcluster);
+      }
+    }
+  }
+}
+
+class SegmentList {
+  private readonly kind: number[] = [];
+  private readonly start: number[] = [];
+  private readonly at: number[] = [];
+  private readonly packed: number[] = [];
+  private readonly reason = new Map<number, string>();
+  private readonly context: SliceContext;
+  private next: number;
+
+  constructor(start: number, context: SliceContext) {
+    this.next = start;
+    this.context = context;
+  }
+
+  add(kind: number, length: number, at = 0, packed = 0): void {
+    const last = this.kind.length - 1;
+    const joins =
+      last >= 0 &&
+      kind === this.kind[last] &&
+      kind < PACKED &&
+      (kind !== RAW || at === (this.at[last] as number) + this.next - (this.start[last] as number));
+    if (!joins) {
+      this.kind.push(kind);
+      this.start.push(this.next);
+      this.at.push(at);
+      this.packed.push(packed);
+    }
+    this.next += length;
+  }
+
+  bad(length: number, reason: string): void {
+    this.reason.set(this.kind.length, reason);
+    this.add(BAD, length);
+  }
+
+  unaligned(at: number): string {
+    return `the cluster offset ${q.hex(at)} is not a multiple of the cluster size`;
+  }
+
+  /** Raw bytes of one or more clusters, or of one subcluster of the cluster at `clusterAt`. */
+  addData(length: number, at: number, clusterAt = at): void {
+    const { clusterSize, dataFile } = this.context.header;
+    if (clusterAt % clusterSize !== 0) this.bad(length, this.unaligned(clusterAt));
+    else if (!dataFile) this.addUnclaimed(length, at);
+    // [1] Incompatible bit 2: the offset must match the guest offset.
+    else if (at !== this.next) this.bad(length, `the offset ${q.hex(at)} in the external data file is not the one on the disk`);
+    else this.addInside(length, at);
+  }
+
+  /** Only what nothing else claims is data. */
+  private addUnclaimed(length: number, at: number): void {
+    const { header, damaged, regions } = this.context;
+    for (let done = 0; done < length; ) {
+      const from = at + done;
+      const left = length - done;
+      const conflict = regions.conflict(from, left);
+      const shared = damaged.size > 0 ? this.untilDamaged(left) : left;
+      let step = Math.min(left, shared, conflict === null ? left : conflict.at - from);
+      if (step > 0) this.addInside(step, from);
+      else if (conflict !== null && conflict.at === from) {
+        step = conflict.length;
+        this.bad(step, `the cluster at ${q.hex(from)} lies over ${conflict.what}`);
+      } else {
+        step = Math.min(left, header.clusterSize);
+        this.bad(step, `the cluster at ${q.hex(from)} belongs to another part of the disk too`);
+      }
+      done += step;
+    }
+  }
+
+  /** Bytes until the first damaged guest cluster, at most `length`. */
+  private untilDamaged(length: number): number {
+    const { header, damaged } = this.context;
+    const end = this.next + length;
+    for (let cluster = Math.floor(this.next / header.clusterSize); cluster * header.clusterSize < end; cluster++)
+      if (damaged.has(cluster)) return Math.max(0, cluster * header.clusterSize - this.next);
+    return length;
+  }
+
+  /** Only the bytes inside the disk must exist: the cluster that the disk ends in may be cut short. */
+  private addInside(length: number, at: number): void {
+    const { header, dataSize, diskSize } = this.context;
+    const needed = Math.min(length, diskSize - this.next);
+    const whole = at + needed <= dataSize ? length : Math.max(0, Math.floor((dataSize - at) / header.clusterSize) * header.clusterSize);
+    if (whole > 0) this.add(RAW, whole, at);
+    if (whole < length)
+      this.bad(
+        length - whole,
+        `the data at ${q.hex(at + whole)} lie past the end of the file (${dataSize} bytes): it is truncated or damaged`,
+      );
+  }
+
+  /** A compressed cluster, or an entry that is not allowed. */
+  addSpecial(high: number, low: number): void {
+    const { header, fileSize } = this.context;
+    const place = (high & q.COMPRESSED_HIGH) === 0 ? null : q.compressedPlace(high, low, header.clusterBits);
+    if (place === null) {
+      this.bad(header.clusterSize, "the L2 entry has reserved bits set");
+      return;
+    }
+    const problem = this.compressedProblem(place.at);
+    if (problem !== null) this.bad(header.clusterSize, problem);
+    else this.add(PACKED, header.clusterSize, place.at, Math.min(place.length, fileSize - place.at));
+  }
+
+  private compressedProblem(at: number): string | null {
+    const { header, fileSize, regions } = this.context;
+    if (header.dataFile) return "the cluster is compressed, which an image with an external data file cannot hold";
+    if (at >= fileSize) return `the compressed data at ${q.hex(at)} lie past the end of the file (${fileSize} bytes)`;
+    const conflict = regions.conflict(at, 1);
+    return conflict === null ? null : `the compressed data at ${q.hex(at)} lie over ${conflict.what}`;
+  }
+
+  finish(): Slice {
+    return {
+      length: this.kind.length,
+      kind: Uint8Array.from(this.kind),
+      start: Float64Array.from(this.start),
+      at: Float64Array.from(this.at),
+      packed: Float64Array.from(this.packed),
+      reason: this.reason,
+      end: Math.min(this.next, this.context.diskSize),
+    };
+  }
+}
+
+/**
+ * Host clusters that the raw entries of `table` use and `seen` (a bit per host cluster) already has; marks them all.
+ * Returns pairs of entry index and host cluster.
+ */
+export function claimClusters(table: Uint8Array, header: Header, seen: Uint8Array): Array<{ entry: number; cluster: number }> {
+  const { clusterSize, l2EntryBytes, extendedL2 } = header;
+  const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+  const twice: Array<{ entry: number; cluster: number }> = [];
+  for (let entry = 0; entry * l2EntryBytes < table.length; entry++) {
+    const high = view.getUint32(entry * l2EntryBytes);
+    const low = view.getUint32(entry * l2EntryBytes + 4);
+    if ((high & q.COMPRESSED_HIGH) !== 0 || (high | low) === 0) continue;
+    if (extendedL2 ? view.getUint32(entry * 16 + 12) === 0 : (low & q.ZERO_LOW) !== 0) continue;
+    const at = q.offsetOf(high, low);
+    const cluster = Math.floor(at / clusterSize);
+    if (at % clusterSize !== 0 || cluster >= seen.length * 8) continue;
+    const byte = Math.floor(cluster / 8);
+    const bit = 1 << (cluster % 8);
+    if (((seen[byte] as number) & bit) !== 0) twice.push({ entry, cluster });
+    seen[byte] = (seen[byte] as number) | bit;
+  }
+  return twice;
+}

@@ -1,0 +1,59 @@
+import type { Header, Place } from "./header.ts";
+
+/** A part of the file that the metadata claim. */
+export interface Claim extends Place {
+  readonly what: string;
+}
+
+/** Which parts of the file hold metadata, so that nothing else may lie there. */
+export interface Regions {
+  /** The first claim met in `at..at+length`, cut to that range; null when there is none. */
+  conflict(at: number, length: number): Claim | null;
+}
+
+/**
+ * `fixed`: the few tables; `l2Tables` and `refcountBlocks`: positions of one cluster each, sorted.
+ * Claims are rounded up to whole clusters.
+ */
+export function createRegions(
+  header: Header,
+  fixed: readonly Claim[],
+  l2Tables: Float64Array,
+  refcountBlocks: Float64Array = new Float64Array(0),
+): Regions {
+  const { clusterSize } = header;
+  const whole = fixed.map((claim) => ({ ...claim, length: Math.ceil(claim.length / clusterSize) * clusterSize }));
+  const lists = [
+    { what: "an L2 table", positions: l2Tables },
+    { what: "a refcount block", positions: refcountBlocks },
+  ];
+  return {
+    conflict(at, length) {
+      const end = at + length;
+      let first: Claim | null = null;
+      const meet = (from: number, size: number, what: string) => {
+        const start = Math.max(at, from);
+        const stop = Math.min(end, from + size);
+        if (start < stop && (first === null || start < first.at)) first = { at: start, length: stop - start, what };
+      };
+      for (const claim of whole) meet(claim.at, claim.length, claim.what);
+      for (const { what, positions } of lists) {
+        const position = positions[firstAbove(positions, at - clusterSize)];
+        if (position !== undefined) meet(position, clusterSize, what);
+      }
+      return first;
+    },
+  };
+}
+
+/** Index of the first of the sorted `values` that is above `limit`. */
+export function firstAbove(values: Float64Array, limit: number): number {
+  let low = 0;
+  let high = values.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((values[middle] as number) > limit) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}

@@ -1,0 +1,78 @@
+import { DiskError } from "../../core/errors.ts";
+import type { ByteSource, DiskFormat, Extent, ImageWriter, Note, TargetSpec, Volume } from "../../core/model.ts";
+
+const SECTOR = 512;
+const UNIT = 1 << 16;
+/** Extents of one answer, where the file knows its own data. */
+const MOST_EXTENTS = 1024;
+
+/** The disk as it is, byte for byte; a last sector that the file does not fill is padded with zeros. */
+export const raw: DiskFormat = {
+  id: "raw",
+  label: "Raw disk",
+  extensions: ["raw", "img", "dd", "bin"],
+  spec: "The bytes of the disk in their order, nothing else.",
+  probe: () => true,
+  open: openRaw,
+  target: {
+    options: [],
+    losses: () => [],
+    create: createRaw,
+    qemuArguments: () => ["-O", "raw"],
+  },
+};
+
+async function openRaw(file: ByteSource): Promise<Volume> {
+  if (file.size === 0) throw new DiskError("corrupt", `raw: ${file.name} is empty`, { file: file.name, at: 0 });
+  const size = Math.ceil(file.size / SECTOR) * SECTOR;
+  const notes: Note[] = [];
+  if (size !== file.size)
+    notes.push({
+      text: `The file's ${file.size} bytes are not a multiple of ${SECTOR}: the last sector is filled up with ${size - file.size} zero bytes.`,
+      severity: "warning",
+    });
+  return {
+    format: "raw",
+    variant: "",
+    size,
+    unit: SECTOR,
+    files: [file],
+    parent: null,
+    snapshots: [],
+    unsupported: [],
+    notes,
+    encrypted: false,
+    details: {},
+    extents: async (start, length) => rawExtents(file, start, length),
+  };
+}
+
+function rawExtents(file: ByteSource, start: number, length: number): readonly Extent[] {
+  const end = Math.min(start + length, file.size);
+  const out: Extent[] = [];
+  let at = start;
+  const data = start < end ? (file.dataRanges?.(start, end - start) ?? [{ start, length: end - start }]) : [];
+  for (const range of data) {
+    if (out.length >= MOST_EXTENTS) return out;
+    if (range.start > at) out.push({ kind: "zero", start: at, length: range.start - at });
+    out.push({ kind: "raw", start: range.start, length: range.length, file: 0, at: range.start });
+    at = range.start + range.length;
+  }
+  if (at < start + length) out.push({ kind: "zero", start: at, length: start + length - at });
+  return out;
+}
+
+function createRaw(spec: TargetSpec): ImageWriter {
+  return {
+    unit: UNIT,
+    files: [spec.name],
+    encoding: null,
+    sequential: false,
+    put(index, block) {
+      if (block.kind === "packed") throw new TypeError("raw: blocks are never packed");
+      const at = index * UNIT;
+      return [{ file: 0, at, bytes: block.bytes.subarray(0, Math.min(UNIT, spec.size - at)) }];
+    },
+    end: () => ({ writes: [], sizes: [spec.size] }),
+  };
+}

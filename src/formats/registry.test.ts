@@ -1,0 +1,74 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { memorySource } from "../core/bytes.ts";
+import { DiskError } from "../core/errors.ts";
+import { noise } from "../testing/disks.ts";
+import { openFileSource } from "../testing/file-source.ts";
+import { contextOf } from "../testing/image-harness.ts";
+import { generatedFolder, readTable } from "../testing/judges.ts";
+import { DISK_FORMATS, detect, openImage } from "./registry.ts";
+
+const open = (name: string, bytes: Uint8Array, formatId?: string) => openImage(memorySource(name, bytes), contextOf(), formatId);
+/** A boot record with one Linux partition. */
+function partitioned(): Uint8Array {
+  const disk = new Uint8Array(1 << 20);
+  disk.set([0x80, 0, 0, 0, 0x83, 0, 0, 0, 8, 0, 0, 0, 0, 4, 0, 0], 446);
+  disk.set([0x55, 0xaa], 510);
+  return disk;
+}
+
+test("raw is last and takes what nobody else wants", () => {
+  expect(DISK_FORMATS.at(-1)?.id).toBe("raw");
+  expect(detect(new Uint8Array(0), new Uint8Array(0)).id).toBe("raw");
+  expect(new Set(DISK_FORMATS.map(({ id }) => id)).size).toBe(DISK_FORMATS.length);
+});
+
+test("bytes of no known kind are raw under a name that promises nothing else", async () => {
+  expect((await open("disk.img", noise(70_000, 1))).format).toBe("raw");
+  expect((await open("disk", new Uint8Array(512))).format).toBe("raw");
+});
+
+test.each(DISK_FORMATS.filter(({ id }) => id !== "raw").flatMap(({ extensions }) => extensions))(
+  "a .%s without its header is refused",
+  async (extension) => {
+    const name = `Disk.${extension.toUpperCase()}`;
+    await expect(open(name, noise(70_000, 1))).rejects.toMatchObject({ code: "wrong-format", message: expect.stringContaining("-f raw") });
+    await expect(open(name, new Uint8Array(0))).rejects.toMatchObject({ code: "corrupt" });
+    expect((await open(name, noise(70_000, 1), "raw")).format).toBe("raw");
+    expect(await open(name, partitioned())).toMatchObject({ format: "raw", notes: [{ severity: "warning" }] });
+  },
+);
+
+test("a format that is not read is named, whatever the file is called", async () => {
+  const fixedVhd = new Uint8Array((1 << 20) + 512);
+  fixedVhd.set(partitioned());
+  fixedVhd.set(new TextEncoder().encode("conectix"), 1 << 20);
+  await expect(open("disk.img", fixedVhd)).rejects.toMatchObject({ code: "unsupported", message: expect.stringContaining("VHD") });
+  await expect(open("disk.img", Uint8Array.of(0x1f, 0x8b, 8, 0))).rejects.toMatchObject({ code: "unsupported" });
+  expect((await open("disk.img", fixedVhd, "raw")).size).toBe(fixedVhd.length);
+});
+
+test("an unknown format id is a usage error; a known one is taken at its word", async () => {
+  await expect(open("a", new Uint8Array(512), "vmdkk")).rejects.toMatchObject({ code: "usage" });
+  await expect(open("a", new Uint8Array(512), "vdi")).rejects.toMatchObject({ code: "corrupt" });
+});
+
+const malformed = generatedFolder("malformed");
+describe.skipIf(malformed === null)("malformed images", () => {
+  const rows = malformed === null ? [] : readTable(readFileSync(join(malformed, "manifest.tsv"), "utf8"));
+  const wanted = rows.filter((row) => existsSync(join(malformed as string, row["name"] as string)) && row["format"] !== "raw");
+  test("no truncated or damaged image is taken for a raw disk", async () => {
+    const taken: string[] = [];
+    for (const { name, expect: expectation } of wanted) {
+      if (expectation?.startsWith("decode")) continue;
+      using file = openFileSource(join(malformed as string, name as string));
+      const volume = await openImage(file, contextOf()).catch((error: unknown) => {
+        if (!(error instanceof DiskError)) throw new Error(`${name}: ${error}`, { cause: error });
+        return null;
+      });
+      if (volume?.format === "raw") taken.push(name as string);
+    }
+    expect(taken).toEqual([]);
+  });
+});

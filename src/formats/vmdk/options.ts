@@ -1,0 +1,173 @@
+import { DiskError } from "../../core/errors.ts";
+import { plainName } from "../../core/file-name.ts";
+import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import { formatDescriptor } from "./descriptor.ts";
+import { SECTOR, tableSpanOf } from "./spec.ts";
+
+export const GRAIN = 64 << 10;
+export const DESCRIPTOR_SECTORS = 20;
+/** Grain and table places are 32-bit sector numbers. */
+export const MOST_FILE_SECTORS = 2 ** 32;
+/** ESXi's largest disk. */
+const MOST_VMFS_BYTES = 62 * 2 ** 40 - 512;
+
+export type Subformat = "monolithicSparse" | "streamOptimized" | "monolithicFlat" | "vmfs";
+
+export const OPTIONS: readonly TargetOption[] = [
+  {
+    name: "subformat",
+    label: "Kind",
+    help: "How the disk is stored. Appliances (OVA) and cloud imports want streamOptimized, ESXi datastores the VMFS pair.",
+    choices: [
+      { value: "monolithicSparse", label: "One growing file (Workstation, Fusion, VirtualBox)" },
+      { value: "streamOptimized", label: "Compressed stream (OVA, ESXi import, AWS)" },
+      { value: "monolithicFlat", label: "Descriptor and flat file" },
+      { value: "vmfs", label: "Descriptor and flat file for an ESXi datastore" },
+    ],
+    initial: "monolithicSparse",
+  },
+  {
+    name: "adapter_type",
+    label: "Disk controller",
+    help: "The controller that the descriptor names.",
+    choices: [
+      { value: "lsilogic", label: "LSI Logic" },
+      { value: "ide", label: "IDE" },
+      { value: "buslogic", label: "BusLogic" },
+      { value: "legacyESX", label: "Legacy ESX" },
+    ],
+    initial: "lsilogic",
+  },
+  {
+    name: "hwversion",
+    label: "Virtual hardware version",
+    help: "The oldest VMware hardware version that may use the disk; a number.",
+    choices: null,
+    initial: "7",
+  },
+  {
+    name: "cid",
+    label: "Content ID",
+    help: "Eight hexadecimal digits; empty: derived from the disk's content. Layers of a chain refer to it.",
+    choices: null,
+    initial: "",
+  },
+];
+
+/** A spec whose options have been checked. */
+export interface VmdkSpec {
+  readonly subformat: Subformat;
+  readonly sectors: number;
+  /** Plain file name of the first output file. */
+  readonly name: string;
+  readonly adapterType: string;
+  readonly hwVersion: string;
+  readonly cid: number;
+  readonly identity: Uint8Array;
+}
+
+const option = ({ options }: TargetSpec, name: string): string =>
+  options[name] ?? (OPTIONS.find((o) => o.name === name) as TargetOption).initial;
+
+/** Everything about the request that makes it impossible, in people's words. */
+function contradictions(spec: TargetSpec): string[] {
+  const found: string[] = [];
+  for (const { name, choices } of OPTIONS)
+    if (choices !== null && !choices.some(({ value }) => value === option(spec, name)))
+      found.push(`${name} is "${option(spec, name)}", expected ${choices.map(({ value }) => value).join(", ")}`);
+  if (!/^[1-9][0-9]{0,2}$/.test(option(spec, "hwversion")))
+    found.push(`hwversion is "${option(spec, "hwversion")}", expected a number from 1 to 999`);
+  const cid = option(spec, "cid");
+  if (cid !== "" && (!/^[0-9a-f]{8}$/i.test(cid) || /^fffffff[ef]$/i.test(cid)))
+    found.push(`cid is "${cid}", expected eight hexadecimal digits other than ffffffff and fffffffe`);
+  const name = plainName(spec.name);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a line break would end the extent's line in the descriptor
+  if (name === "" || /["\u0000-\u001f\u007f]/.test(name)) found.push(`the name "${spec.name}" cannot stand in a descriptor`);
+  if (!Number.isSafeInteger(spec.size) || spec.size <= 0) found.push(`a disk of ${spec.size} bytes: it must have at least one byte`);
+  return found;
+}
+
+export function readSpec(spec: TargetSpec): VmdkSpec {
+  const [wrong] = contradictions(spec);
+  if (wrong !== undefined) throw new DiskError("usage", `vmdk: ${wrong}`);
+  const cid = option(spec, "cid");
+  return {
+    subformat: option(spec, "subformat") as Subformat,
+    sectors: Math.ceil(spec.size / SECTOR),
+    name: plainName(spec.name),
+    adapterType: option(spec, "adapter_type"),
+    hwVersion: option(spec, "hwversion"),
+    cid: cid === "" ? derivedCid(spec.identity) : Number.parseInt(cid, 16),
+    identity: spec.identity,
+  };
+}
+
+/** ffffffff means "no parent" and fffffffe "not yet used": neither may identify contents ([2], "Header"). */
+function derivedCid(identity: Uint8Array): number {
+  const cid = new DataView(identity.buffer, identity.byteOffset, identity.byteLength).getUint32(identity.length - 4);
+  return cid >= 0xffff_fffe ? cid - 2 : cid;
+}
+
+/** Sectors before the first grain of a monolithicSparse file: header, descriptor, two directories with all their tables. */
+export interface SparseLayout {
+  readonly tables: number;
+  readonly directorySectors: number;
+  readonly rgd: number;
+  readonly gd: number;
+  readonly overHead: number;
+}
+const GT_SECTORS = 4;
+export function sparseLayout(sectors: number): SparseLayout {
+  const tables = Math.ceil((sectors * SECTOR) / tableSpanOf(GRAIN));
+  const directorySectors = Math.ceil((tables * 4) / SECTOR);
+  const rgd = 1 + DESCRIPTOR_SECTORS;
+  const gd = rgd + directorySectors + tables * GT_SECTORS;
+  const end = gd + directorySectors + tables * GT_SECTORS;
+  const grainSectors = GRAIN / SECTOR;
+  return { tables, directorySectors, rgd, gd, overHead: Math.ceil(end / grainSectors) * grainSectors };
+}
+
+export function losses(spec: TargetSpec): readonly Loss[] {
+  const found: Loss[] = contradictions(spec).map((why) => ({ what: "This VMDK cannot be made", why, severity: "blocker" }));
+  if (found.length > 0) return found;
+  const { subformat, sectors } = readSpec(spec);
+  if (spec.size % SECTOR !== 0)
+    found.push({
+      what: `The disk grows by ${sectors * SECTOR - spec.size} bytes`,
+      why: "A VMDK consists of whole sectors of 512 bytes; the rest of the last one is zero.",
+      severity: "note",
+    });
+  if (subformat === "monolithicSparse" || subformat === "streamOptimized") {
+    const { overHead } = sparseLayout(sectors);
+    if (overHead >= MOST_FILE_SECTORS)
+      found.push({
+        what: "The disk is too large",
+        why: "Its tables alone would not fit into the 2 TiB that a sparse VMDK file may have.",
+        severity: "blocker",
+      });
+    else if (overHead + sectors > MOST_FILE_SECTORS)
+      found.push({
+        what: "More than 2 TiB of data will not fit",
+        why: "A sparse VMDK file ends at 2 TiB. If less than that is in use (after compression), all is well; otherwise writing stops with an error.",
+        severity: "warning",
+      });
+  }
+  if (subformat === "vmfs" && spec.size > MOST_VMFS_BYTES)
+    found.push({ what: "ESXi will refuse the disk", why: "The largest virtual disk of ESXi has 62 TiB.", severity: "warning" });
+  return found;
+}
+
+/** The descriptor for these extent lines. */
+export function describe(spec: VmdkSpec, extents: readonly string[]): Uint8Array<ArrayBuffer> {
+  const { subformat, cid, identity, adapterType, hwVersion, sectors } = spec;
+  return formatDescriptor({ createType: subformat, cid, identity, extents, adapterType, hwVersion, sectors });
+}
+
+/** An embedded descriptor fills its sectors with zeros. */
+export function embeddedDescriptor(spec: VmdkSpec, access: "RW" | "RDONLY"): Uint8Array<ArrayBuffer> {
+  const text = describe(spec, [`${access} ${spec.sectors} SPARSE "${spec.name}"`]);
+  const out = new Uint8Array(DESCRIPTOR_SECTORS * SECTOR);
+  if (text.length > out.length) throw new DiskError("usage", `vmdk: the name "${spec.name}" is too long for the descriptor`);
+  out.set(text);
+  return out;
+}

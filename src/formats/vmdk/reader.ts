@@ -1,0 +1,341 @@
+import { DiskError } from "../../core/errors.ts";
+import type { ByteSource, Extent, FileReference, Json, Note, OpenContext, Volume } from "../../core/model.ts";
+import { type Descriptor, type ExtentLine, looksLikeDescriptor, NO_PARENT, parseDescriptor } from "./descriptor.ts";
+import { flatPart, type Part, reviewFlatFiles, type UsedRange, zeroPart } from "./flat.ts";
+import { openSparse, push, type SparseExtent, SparseMap } from "./sparse.ts";
+import { COWD_MAGIC, MAGIC, MOST_DESCRIPTOR_BYTES, MOST_DIRECTORY_BYTES, MOST_SECTORS, SECTOR, SESPARSE_MAGIC } from "./spec.ts";
+
+const FLAT_UNIT = 64 << 10;
+const ENOUGH = 4096;
+const PROBED_BYTES = 4096;
+
+/** [1] createType: those whose extents are plain files, hosted sparse extents or nothing at all. */
+const READABLE_TYPES = new Set([
+  "monolithicsparse",
+  "monolithicflat",
+  "2gbmaxextentsparse",
+  "2gbmaxextentflat",
+  "twogbmaxextentsparse",
+  "twogbmaxextentflat",
+  "streamoptimized",
+  "vmfs",
+  "vmfsthin",
+  "vmfseagerzeroedthick",
+  "vmfspreallocated",
+]);
+const SPLIT_TYPE = /^(2|two)gbmaxextent/i;
+const READABLE_EXTENTS = new Set(["FLAT", "VMFS", "SPARSE", "ZERO"]);
+
+/** A volume whose sparse extents the checker can look into. */
+export interface VmdkVolume extends Volume {
+  readonly sparse: readonly PlacedSparse[];
+}
+export interface PlacedSparse {
+  readonly start: number;
+  readonly extent: SparseExtent;
+}
+
+/** Collects what an image is made of while its extents are opened. */
+interface Assembly {
+  readonly files: ByteSource[];
+  readonly parts: Part[];
+  readonly sparse: PlacedSparse[];
+  readonly notes: Note[];
+  readonly unsupported: string[];
+  readonly details: Json[];
+  readonly budget: { directoryBytes: number };
+  size: number;
+}
+
+const newAssembly = (file: ByteSource): Assembly => ({
+  files: [file],
+  parts: [],
+  sparse: [],
+  notes: [],
+  unsupported: [],
+  details: [],
+  budget: { directoryBytes: MOST_DIRECTORY_BYTES },
+  size: 0,
+});
+
+export async function openVmdk(file: ByteSource, context: OpenContext): Promise<VmdkVolume> {
+  const head = await file.read(0, Math.min(file.size, PROBED_BYTES));
+  const view = new DataView(head.buffer);
+  if (head.length >= 4 && view.getUint32(0, true) === MAGIC) return openSparseFile(file, context);
+  if (head.length >= 32 && view.getUint32(0, true) === COWD_MAGIC) return infoOnly(file, "vmfsSparse (COWD)", view.getUint32(12, true));
+  if (head.length >= 32 && view.getBigUint64(0, true) === SESPARSE_MAGIC)
+    return infoOnly(file, "seSparse", Number(view.getBigUint64(16, true)));
+  if (!looksLikeDescriptor(head))
+    throw new DiskError("wrong-format", `vmdk: ${file.name} begins neither as a sparse extent nor as a descriptor`, {
+      file: file.name,
+      at: 0,
+    });
+  return openDescriptorFile(file, context);
+}
+
+/** An extent of a kind that is not read yet, opened alone: only its size is told. */
+function infoOnly(file: ByteSource, variant: string, sectors: number): VmdkVolume {
+  if (sectors < 1 || sectors > MOST_SECTORS)
+    throw new DiskError("corrupt", `vmdk: the capacity of this ${variant} extent is ${sectors} sectors`, { file: file.name });
+  const assembly = newAssembly(file);
+  assembly.size = sectors * SECTOR;
+  assembly.unsupported.push(`${variant} extents`);
+  return toVolume(assembly, variant, null);
+}
+
+/** [1] "Hosted Sparse Extents": one file with an embedded descriptor, or an extent of a split disk. */
+async function openSparseFile(file: ByteSource, context: OpenContext): Promise<VmdkVolume> {
+  const assembly = newAssembly(file);
+  const extent = await openSparse(file, assembly.budget);
+  const { header } = extent;
+  const descriptor = await embeddedDescriptor(extent);
+  const lines = descriptor?.extents ?? [];
+  const alone = descriptor === null || SPLIT_TYPE.test(descriptor.createType);
+  if (alone)
+    assembly.notes.push({
+      severity: "warning",
+      text: `${file.name} is one extent; if it belongs to a larger disk, open the descriptor (the small .vmdk) instead`,
+    });
+  if (lines.length > 1) assembly.unsupported.push(`an embedded descriptor with ${lines.length} extents`);
+  if (descriptor !== null && !alone) reviewType(assembly, descriptor);
+  const stated = lines.length === 1 ? (lines[0] as ExtentLine) : null;
+  // The name in the line is ignored: a renamed image must open.
+  addSparse(assembly, extent, context, 0, embeddedSize(extent, stated, assembly.notes), file.name);
+  if (stated?.access === "NOACCESS") refuseAccess(file, stated);
+  if (header.compressed && descriptor === null) assembly.notes.push({ severity: "warning", text: `${file.name} has no descriptor` });
+  return toVolume(assembly, descriptor?.createType || "SPARSE", descriptor);
+}
+
+async function embeddedDescriptor({ header, source }: SparseExtent): Promise<Descriptor | null> {
+  if (header.descriptor === null) return null;
+  const { at, length } = header.descriptor;
+  if (at + length > source.size)
+    throw new DiskError("corrupt", `vmdk: descriptorOffset is ${at / SECTOR}, but the file ends at byte ${source.size}`, {
+      file: source.name,
+      at,
+    });
+  const bytes = await source.read(at, length);
+  // qemu-img leaves the room of the descriptor empty in the extents of a split disk.
+  return bytes[0] === 0 ? null : parseDescriptor(bytes, source.name, at);
+}
+
+/** Some writers round the capacity up to whole grains; the descriptor then has the disk's size. */
+function embeddedSize({ header, source }: SparseExtent, line: ExtentLine | null, notes: Note[]): number {
+  if (line === null || line.size === header.capacity) return header.capacity;
+  if (line.size < header.capacity && header.capacity - line.size < header.grain) return line.size;
+  if (line.size > header.capacity)
+    throw new DiskError("corrupt", `vmdk: the descriptor says ${line.size / SECTOR} sectors, but capacity is ${header.capacity / SECTOR}`, {
+      file: source.name,
+      at: 12,
+    });
+  notes.push({
+    severity: "warning",
+    text: `the descriptor says ${line.size} bytes, the header ${header.capacity}: the header's size is used`,
+  });
+  return header.capacity;
+}
+
+async function openDescriptorFile(file: ByteSource, context: OpenContext): Promise<VmdkVolume> {
+  if (file.size > MOST_DESCRIPTOR_BYTES)
+    throw new DiskError("limit", `vmdk: the descriptor has ${file.size} bytes, at most ${MOST_DESCRIPTOR_BYTES} are read`, {
+      file: file.name,
+      at: 0,
+    });
+  const descriptor = parseDescriptor(await file.read(0, file.size), file.name, 0);
+  if (descriptor.extents.length === 0) throw new DiskError("corrupt", "vmdk: the descriptor lists no extents", { file: file.name, at: 0 });
+  const assembly = newAssembly(file);
+  reviewType(assembly, descriptor);
+  const total = descriptor.extents.reduce((sum, { size }) => sum + size, 0);
+  if (total > Number.MAX_SAFE_INTEGER)
+    throw new DiskError("limit", `vmdk: the extents add up to ${total} bytes, more than 2^53`, { file: file.name, at: 0 });
+  if (assembly.unsupported.length > 0) {
+    // Nothing is asked for that could not be read anyway (devices, mappings).
+    assembly.size = total;
+    assembly.details.push(...descriptor.extents.map(({ name, type, size }) => ({ filename: name, format: type, "virtual-size": size })));
+    return toVolume(assembly, descriptor.createType, descriptor);
+  }
+  await addExtents(assembly, file, descriptor.extents, context);
+  return toVolume(assembly, descriptor.createType, descriptor);
+}
+
+/** Names what makes this image unreadable here. */
+function reviewType(assembly: Assembly, { createType, extents, encrypted }: Descriptor): void {
+  if (!READABLE_TYPES.has(createType.toLowerCase())) assembly.unsupported.push(`createType "${createType}"`);
+  for (const type of new Set(extents.map((extent) => extent.type)))
+    if (!READABLE_EXTENTS.has(type)) assembly.unsupported.push(`${type} extents`);
+  if (encrypted) assembly.unsupported.push("encryption");
+}
+
+async function addExtents(assembly: Assembly, descriptor: ByteSource, lines: readonly ExtentLine[], context: OpenContext): Promise<void> {
+  const byName = new Map<string, number>();
+  const used: UsedRange[] = [];
+  const sparseFiles = new Set<number>();
+  for (const line of lines) {
+    const start = assembly.size;
+    if (line.access === "NOACCESS") refuseAccess(descriptor, line);
+    if (line.type === "ZERO") {
+      assembly.parts.push(zeroPart(start, line));
+      assembly.details.push({ filename: "", format: "ZERO", "virtual-size": line.size });
+      assembly.size += line.size;
+      continue;
+    }
+    const index = byName.get(line.name) ?? (await resolveExtent(assembly, descriptor, line, context));
+    byName.set(line.name, index);
+    const source = assembly.files[index] as ByteSource;
+    if (line.type === "SPARSE") {
+      if (sparseFiles.has(index))
+        throw new DiskError("corrupt", `vmdk: descriptor line ${line.line} uses ${source.name} a second time`, { file: descriptor.name });
+      sparseFiles.add(index);
+      const extent = await openSparse(source, assembly.budget);
+      requireSize(descriptor, line, extent);
+      addSparse(assembly, extent, context, index, line.size, line.name);
+    } else {
+      assembly.parts.push(flatPart(start, line, source, index));
+      used.push({ file: index, start: line.offset, end: line.offset + line.size, line: line.line });
+      assembly.details.push({ filename: line.name, format: line.type, "virtual-size": line.size });
+      assembly.size += line.size;
+    }
+  }
+  assembly.notes.push(...reviewFlatFiles(used, assembly.files));
+}
+
+function refuseAccess({ name }: ByteSource, { line, size }: ExtentLine): never {
+  throw new DiskError(
+    "unsupported",
+    `vmdk: descriptor line ${line}: ${size} bytes of the disk are marked NOACCESS, so their content is unknown`,
+    {
+      file: name,
+    },
+  );
+}
+
+/** The capacity may be rounded up to whole grains, and no more: else this is another disk's extent. */
+function requireSize(descriptor: ByteSource, { size, line }: ExtentLine, { header, source }: SparseExtent): void {
+  if (size <= header.capacity && header.capacity - size < header.grain) return;
+  throw new DiskError(
+    "corrupt",
+    `vmdk: descriptor line ${line} says ${size / SECTOR} sectors, but capacity of ${source.name} is ${header.capacity / SECTOR}`,
+    { file: descriptor.name },
+  );
+}
+
+/** Asks for the file of an extent; its index in `files`. */
+async function resolveExtent(assembly: Assembly, descriptor: ByteSource, line: ExtentLine, context: OpenContext): Promise<number> {
+  const itself = (): never => {
+    throw new DiskError("corrupt", `vmdk: descriptor line ${line.line} names the descriptor itself as an extent, a loop`, {
+      file: descriptor.name,
+    });
+  };
+  if (line.name === descriptor.name) itself();
+  const source = await context.resolve({ role: "extent", name: line.name, id: null, format: line.type === "SPARSE" ? "vmdk" : "raw" });
+  if (source === null)
+    throw new DiskError("missing-file", `vmdk: the extent “${line.name}” (descriptor line ${line.line}) was not given`, {
+      file: descriptor.name,
+      needs: line.name,
+    });
+  if (isSame(source, descriptor) || (source.name === descriptor.name && source.size === descriptor.size)) itself();
+  const known = assembly.files.findIndex((other) => isSame(source, other));
+  return known >= 0 ? known : assembly.files.push(source) - 1;
+}
+
+function isSame(a: ByteSource, b: ByteSource): boolean {
+  if (a === b) return true;
+  if (a.origin !== null && b.origin !== null) return a.origin.handle === b.origin.handle && a.origin.at === b.origin.at;
+  return a.name === b.name && a.size === b.size;
+}
+
+/** `size` bytes of the disk come from this extent. */
+function addSparse(assembly: Assembly, extent: SparseExtent, context: OpenContext, file: number, size: number, filename: string): void {
+  const { header } = extent;
+  const map = new SparseMap(extent, context.scanTable, file);
+  const start = assembly.size;
+  assembly.parts.push({ start, length: size, extents: (from, length, signal) => map.extents(from, length, signal) });
+  assembly.sparse.push({ start, extent });
+  assembly.notes.push(...extent.notes);
+  const compressed = header.compressed ? { compressed: true } : {};
+  assembly.details.push({ filename, format: "SPARSE", "virtual-size": size, "cluster-size": header.grain, ...compressed });
+  assembly.size += size;
+}
+
+function parentOf(descriptor: Descriptor | null, unsupported: string[]): FileReference | null {
+  if (descriptor === null || descriptor.parentCid === NO_PARENT) return null;
+  const id = descriptor.parentCid.toString(16).padStart(8, "0");
+  if (descriptor.parentName === null || descriptor.parentName === "") {
+    unsupported.push(`a parent (CID ${id}) that the descriptor does not name`);
+    return null;
+  }
+  return { role: "parent", name: descriptor.parentName, id, format: "vmdk" };
+}
+
+function toVolume(assembly: Assembly, variant: string, descriptor: Descriptor | null): VmdkVolume {
+  const { files, parts, sparse, size, unsupported } = assembly;
+  const parent = parentOf(descriptor, unsupported);
+  return {
+    format: "vmdk",
+    variant,
+    size,
+    unit: sparse[0]?.extent.header.grain ?? FLAT_UNIT,
+    files,
+    parent,
+    snapshots: [],
+    unsupported,
+    notes: [...(descriptor?.notes ?? []), ...assembly.notes],
+    encrypted: descriptor?.encrypted ?? false,
+    details: {
+      cid: descriptor?.cid ?? 0,
+      "parent-cid": descriptor?.parentCid ?? NO_PARENT,
+      "create-type": descriptor?.createType ?? "",
+      extents: assembly.details,
+    },
+    sparse,
+    async extents(start, length, signal) {
+      if (unsupported.length > 0)
+        throw new DiskError("unsupported", `vmdk: cannot be read here: ${unsupported.join(", ")}`, { file: (files[0] as ByteSource).name });
+      return extentsOfParts(parts, start, Math.min(length, size - start), signal);
+    },
+  };
+}
+
+/** Walks the parts that cover a range; stops early where one of them does. */
+async function extentsOfParts(parts: readonly Part[], start: number, length: number, signal?: AbortSignal): Promise<readonly Extent[]> {
+  const out: Extent[] = [];
+  const end = start + length;
+  for (let at = start, i = partAt(parts, start); at < end && out.length < ENOUGH; i++) {
+    const part = parts[i] as Part;
+    const stop = Math.min(end, part.start + part.length);
+    try {
+      const own = await part.extents(at - part.start, stop - at, signal);
+      for (const extent of own) push(out, { ...extent, start: extent.start + part.start });
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      if (out.length > 0) return out;
+      throw onDisk(error, part.start);
+    }
+    const last = out[out.length - 1] as Extent;
+    at = last.start + last.length;
+    if (at < stop) break;
+  }
+  return out;
+}
+
+/** The same error, its guest range counted from the start of the disk. */
+function onDisk(error: DiskError, shift: number): DiskError {
+  if (error.guest === undefined || shift === 0) return error;
+  return new DiskError(error.code, error.message, {
+    ...error,
+    guest: { ...error.guest, start: error.guest.start + shift },
+    cause: error.cause,
+  });
+}
+
+/** The part that holds a place on the disk. */
+function partAt(parts: readonly Part[], place: number): number {
+  let low = 0;
+  let high = parts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if ((parts[middle] as Part).start <= place) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}

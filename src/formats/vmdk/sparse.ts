@@ -1,0 +1,334 @@
+import { DiskError } from "../../core/errors.ts";
+import {
+  type ByteSource,
+  type Extent,
+  type Note,
+  type Range,
+  RUN_DATA,
+  RUN_HOLE,
+  RUN_ZERO,
+  type ScanTable,
+  type TableLayout,
+  type TableRuns,
+} from "../../core/model.ts";
+import { type Directory, readDirectory } from "./directory.ts";
+import { inflatedLength } from "./inflated-length.ts";
+import {
+  GRAIN_HEADER_BYTES,
+  GTE_ZEROED,
+  GTES_PER_GT,
+  Header,
+  MARKER_EOS,
+  MARKER_FOOTER,
+  Marker,
+  parseHeader,
+  SECTOR,
+  type SparseHeader,
+  tableSpan,
+} from "./spec.ts";
+
+/** Tables are read together while they follow each other in the file, this many at most. */
+const TABLES_PER_READ = 64;
+const TABLES_KEPT = 512;
+/** Extents per answer, about. */
+const ENOUGH = 4096;
+/** Marker, data and padding of a grain that does not shrink: qemu-img allows twice the grain. */
+const recordBound = (grain: number): number => grain * 2 + SECTOR;
+
+/** One hosted sparse extent: header, directory and tables. Positions on the disk count from the extent's own start. */
+export interface SparseExtent {
+  readonly source: ByteSource;
+  readonly header: SparseHeader;
+  /** The primary directory, or the redundant one in its place. */
+  readonly directory: Directory;
+  readonly notes: readonly Note[];
+}
+
+/** Opens a sparse extent; `budget` bounds the bytes of all directories of a disk together. */
+export async function openSparse(source: ByteSource, budget: { directoryBytes: number }): Promise<SparseExtent> {
+  const { name: file } = source;
+  if (source.size < Header.bytes)
+    throw new DiskError("corrupt", `vmdk: the file ends at byte ${source.size}, inside its header: it is truncated`, { file, at: 0 });
+  const first = parseHeader(await source.read(0, Header.bytes), 0, file);
+  const header = first.directory === null ? await readFooter(source, first) : first;
+  const notes: Note[] = [];
+  if (header.dirty || first.dirty)
+    notes.push({
+      severity: "warning",
+      text: `${file} was not closed properly (uncleanShutdown): the last writes before that may be missing`,
+    });
+  if (header.unknownFlags !== 0)
+    notes.push({ severity: "warning", text: `${file} has unknown flags 0x${header.unknownFlags.toString(16)}` });
+  if (first.directory !== null && header.compressed && header.markers && !(await endsWithFooter(source)))
+    notes.push({
+      severity: "info",
+      text: `${file} has no footer and no end-of-stream marker (qemu-img leaves them out): VMware's tools and 7-Zip may refuse it`,
+    });
+  const directory = await chooseDirectory(source, header, budget, notes);
+  return { source, header, directory, notes };
+}
+
+/** [1] "Stream-Optimized Compressed Sparse Extents": footer marker, footer and end-of-stream marker end the file. */
+async function readFooter(source: ByteSource, header: SparseHeader): Promise<SparseHeader> {
+  const { name: file, size } = source;
+  const at = size - 3 * SECTOR;
+  if (at < Header.bytes || !(await endsWithFooter(source)))
+    throw new DiskError(
+      "corrupt",
+      `vmdk: gdOffset is -1, but the file does not end with the footer that has the true one: it is truncated or still being written`,
+      { file, at: Header.offsetOf("gdOffset") },
+    );
+  const footer = parseHeader(await source.read(at + SECTOR, Header.bytes), at + SECTOR, file);
+  const same = (["version", "flags", "capacity", "grain", "compressed"] as const).find((field) => footer[field] !== header[field]);
+  if (same !== undefined || footer.directory === null)
+    throw new DiskError("corrupt", `vmdk: the footer's ${same ?? "gdOffset"} contradicts the header`, { file, at: at + SECTOR });
+  return { ...footer, descriptor: header.descriptor };
+}
+
+async function endsWithFooter(source: ByteSource): Promise<boolean> {
+  const at = source.size - 3 * SECTOR;
+  if (at < Header.bytes || at % SECTOR !== 0) return false;
+  const tail = await source.read(at, 3 * SECTOR);
+  const footer = Marker.read(tail);
+  const end = Marker.read(tail, 2 * SECTOR);
+  return footer.size === 0 && footer.type === MARKER_FOOTER && end.val === 0n && end.size === 0 && end.type === MARKER_EOS;
+}
+
+/** The primary directory; the redundant one only when the primary cannot be used and the redundant one is sound. */
+async function chooseDirectory(
+  source: ByteSource,
+  header: SparseHeader,
+  budget: { directoryBytes: number },
+  notes: Note[],
+): Promise<Directory> {
+  try {
+    return await readDirectory(source, header, "gdOffset", budget);
+  } catch (error) {
+    if (!(error instanceof DiskError) || error.code !== "corrupt" || header.redundant === null) throw error;
+    const redundant = await readDirectory(source, header, "rgdOffset", budget).catch((second: unknown) => {
+      if (second instanceof DiskError && second.code === "corrupt") return null;
+      throw second;
+    });
+    if (redundant === null) throw error;
+    notes.push({
+      severity: "warning",
+      text: `${source.name}: the grain directory is damaged, its redundant copy is used: ${error.message}`,
+    });
+    return redundant;
+  }
+}
+
+/** A grain that an entry places in the file. */
+interface Grain {
+  /** Place on the extent's disk; the last grain is cut at the capacity. */
+  readonly start: number;
+  readonly length: number;
+  readonly at: number;
+}
+
+/** Answers `extents` for one sparse extent, whose source is `files[fileIndex]` of the volume. */
+export class SparseMap {
+  readonly #extent: SparseExtent;
+  readonly #scan: ScanTable;
+  readonly #fileIndex: number;
+  readonly #layout: TableLayout;
+  readonly #tables = new Map<number, Uint8Array>();
+
+  constructor(extent: SparseExtent, scan: ScanTable, fileIndex: number) {
+    this.#extent = extent;
+    this.#scan = scan;
+    this.#fileIndex = fileIndex;
+    this.#layout = {
+      entryBytes: 4,
+      endian: "le",
+      mask: 0xffff_ffffn,
+      scale: SECTOR,
+      base: 0,
+      unit: extent.header.grain,
+      hole: 0n,
+      zero: extent.header.zeroedGrains ? BigInt(GTE_ZEROED) : null,
+      zeroBits: 0n,
+      packedBits: 0n,
+    };
+  }
+
+  /** See `Volume.extents`; stops early before a second read of tables and before damage. */
+  async extents(start: number, length: number, signal?: AbortSignal): Promise<Extent[]> {
+    const { directory, header } = this.#extent;
+    const span = tableSpan(header);
+    const end = start + length;
+    const out: Extent[] = [];
+    for (let at = start; at < end && out.length < ENOUGH; ) {
+      const index = Math.floor(at / span);
+      const kind = directory.kindOf(index);
+      if (kind !== "table") {
+        let next = index + 1;
+        while (next * span < end && directory.kindOf(next) === kind) next++;
+        push(out, { kind, start: at, length: Math.min(next * span, end) - at });
+        at = Math.min(next * span, end);
+        continue;
+      }
+      if (!this.#tables.has(index) && out.length > 0) break;
+      signal?.throwIfAborted();
+      const table = await this.#table(index, signal);
+      const stop = Math.min((index + 1) * span, end);
+      try {
+        await this.#addTable(out, index, table, at, stop);
+      } catch (error) {
+        // What lies before the damage is known: the caller comes back for the rest.
+        if (error instanceof DiskError && out.length > 0) break;
+        throw error;
+      }
+      at = stop;
+    }
+    return out;
+  }
+
+  /** Entries of one grain table, straight from the file or kept from a recent read. */
+  async #table(index: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const known = this.#tables.get(index);
+    if (known !== undefined) return known;
+    const { directory, source } = this.#extent;
+    const at = directory.tableAt(index);
+    let last = index;
+    while (
+      last - index + 1 < TABLES_PER_READ &&
+      directory.kindOf(last + 1) === "table" &&
+      directory.tableAt(last + 1) === directory.tableEnd(last)
+    )
+      last++;
+    const bytes = await source.read(at, directory.tableEnd(last) - at, signal);
+    for (let i = index; i <= last; i++) {
+      const from = directory.tableAt(i) - at;
+      this.#tables.set(i, bytes.slice(from, from + directory.entriesIn(i) * 4));
+    }
+    for (const oldest of this.#tables.keys()) {
+      if (this.#tables.size <= TABLES_KEPT || oldest === index) break;
+      this.#tables.delete(oldest);
+    }
+    return this.#tables.get(index) as Uint8Array;
+  }
+
+  /** Adds what one table says about `from..to`. */
+  async #addTable(out: Extent[], index: number, table: Uint8Array, from: number, to: number): Promise<void> {
+    const { header } = this.#extent;
+    const runs = this.#scan(table, this.#layout);
+    const base = index * tableSpan(header);
+    const places = header.compressed ? sortedPlaces(runs, header.grain) : null;
+    for (let r = 0; r < runs.length; r++) {
+      const runStart = base + (runs.first[r] as number) * header.grain;
+      const start = Math.max(runStart, from);
+      const stop = Math.min(runStart + (runs.count[r] as number) * header.grain, to);
+      if (start >= stop) continue;
+      const kind = runs.kind[r] as number;
+      if (kind === RUN_HOLE || kind === RUN_ZERO) push(out, { kind: kind === RUN_HOLE ? "hole" : "zero", start, length: stop - start });
+      else if (places === null) this.#addRaw(out, { start, length: stop - start, at: (runs.at[r] as number) + (start - runStart) });
+      else await this.#addPacked(out, places, { start, length: stop - start, at: runs.at[r] as number }, runStart);
+    }
+  }
+
+  /** Plain grains that follow each other in the file; those before the first damaged one are added. */
+  #addRaw(out: Extent[], run: Grain): void {
+    const { header, directory, source } = this.#extent;
+    const metadata = directory.firstMetadataIn(run.at, run.at + run.length);
+    const inside = Math.min(run.length, Math.max(0, Math.min(source.size, metadata) - run.at));
+    const low = run.at < directory.dataStart;
+    const sound = low ? 0 : inside === run.length ? inside : this.#wholeGrains(run, inside);
+    if (sound > 0) push(out, { kind: "raw", start: run.start, length: sound, file: this.#fileIndex, at: run.at });
+    if (sound === run.length) return;
+    const start = run.start + sound;
+    const guest = { start, length: Math.min(header.grain - (start % header.grain), run.length - sound) };
+    throw this.#badGrain(guest, run.at + sound, guest.length);
+  }
+
+  /** `inside` bytes of the run lie in the file: the length of its whole grains, counted from grain borders of the disk. */
+  #wholeGrains(run: Grain, inside: number): number {
+    const { grain } = this.#extent.header;
+    return Math.max(0, Math.floor((run.start + inside) / grain) * grain - run.start);
+  }
+
+  #badGrain(guest: Range, at: number, needed: number): DiskError {
+    const { source, directory } = this.#extent;
+    const why =
+      at < directory.dataStart
+        ? `byte ${at}, inside the metadata that ends at byte ${directory.dataStart}`
+        : at + needed > source.size
+          ? `byte ${at}, but the file ends at byte ${source.size}: it is truncated or damaged`
+          : `byte ${at}, on top of a grain table`;
+    return new DiskError("corrupt", `vmdk: a grain table places the grain at disk offset ${guest.start} at ${why}`, {
+      file: source.name,
+      at,
+      guest,
+    });
+  }
+
+  /** Compressed grains: one extent each. */
+  async #addPacked(out: Extent[], places: Float64Array, run: Grain, runStart: number): Promise<void> {
+    const { header, source, directory } = this.#extent;
+    const { grain } = header;
+    const least = header.markers ? GRAIN_HEADER_BYTES : 2;
+    for (let at = run.start; at < run.start + run.length; ) {
+      const grainStart = Math.floor(at / grain) * grain;
+      const stop = Math.min(grainStart + grain, run.start + run.length);
+      const place = run.at + (grainStart - runStart);
+      const end = Math.min(
+        nextPlace(places, place),
+        directory.firstMetadataIn(place, place + recordBound(grain)),
+        place + recordBound(grain),
+      );
+      const packed = Math.min(end, source.size) - place;
+      const guest = { start: at, length: stop - at };
+      if (place < directory.dataStart || packed <= least) throw this.#badGrain(guest, place, least + 1);
+      const unpacked = await this.#unpackedLength(grainStart, place, packed);
+      const tag = header.markers ? { tag: grainStart / SECTOR } : {};
+      const codec = header.markers ? "grain" : "zlib";
+      out.push({ kind: "packed", ...guest, file: this.#fileIndex, at: place, packed, codec, skip: at - grainStart, unpacked, ...tag });
+      at = stop;
+    }
+  }
+
+  /** A whole grain, except that some writers (qemu-img) cut the last one at the capacity before they compress it. */
+  async #unpackedLength(grainStart: number, place: number, packed: number): Promise<number> {
+    const { header, source } = this.#extent;
+    const inside = header.capacity - grainStart;
+    if (inside >= header.grain) return header.grain;
+    const record = await source.read(place, packed);
+    const length = inflatedLength(record, header.markers ? GRAIN_HEADER_BYTES : 0, header.grain);
+    // Damaged: the decoder says so, with its own reasons.
+    return length === null || length < inside ? header.grain : length;
+  }
+}
+
+/** Where the grains of one table lie, ascending. */
+function sortedPlaces(runs: TableRuns, grain: number): Float64Array {
+  const places: number[] = [];
+  for (let r = 0; r < runs.length; r++) {
+    if (runs.kind[r] !== RUN_DATA) continue;
+    for (let i = 0; i < Math.min(runs.count[r] as number, GTES_PER_GT); i++) places.push((runs.at[r] as number) + i * grain);
+  }
+  return Float64Array.from(places).sort();
+}
+
+/** The first of the ascending places past `place`. */
+function nextPlace(places: Float64Array, place: number): number {
+  let low = 0;
+  let high = places.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((places[middle] as number) > place) high = middle;
+    else low = middle + 1;
+  }
+  return places[low] ?? Number.POSITIVE_INFINITY;
+}
+
+/** Adds an extent, joined to the one before it where both say the same. */
+export function push(out: Extent[], next: Extent): void {
+  const last = out[out.length - 1];
+  const joins =
+    last !== undefined &&
+    last.start + last.length === next.start &&
+    ((last.kind === next.kind && (next.kind === "hole" || next.kind === "zero")) ||
+      (last.kind === "raw" && next.kind === "raw" && last.file === next.file && last.at + last.length === next.at));
+  if (joins) out[out.length - 1] = { ...last, length: last.length + next.length };
+  else out.push(next);
+}

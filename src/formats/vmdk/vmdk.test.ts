@@ -1,0 +1,285 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { deflateSync, inflateSync } from "node:zlib";
+import fc from "fast-check";
+import { afterAll, describe, expect, test } from "vitest";
+import { resolveRuns } from "../../core/block-map.ts";
+import { memorySource } from "../../core/bytes.ts";
+import { DiskError } from "../../core/errors.ts";
+import type { ByteSource, FileReference, ImageWriter, PackedExtent, Volume } from "../../core/model.ts";
+import { scanTable } from "../../core/table-runs.ts";
+import { arbitraryDisk, diskBytes, diskOf, noise, type TestDisk } from "../../testing/disks.ts";
+import { openFileSource } from "../../testing/file-source.ts";
+import { checked, contextOf, openWritten, specFor, writeImage } from "../../testing/image-harness.ts";
+import { judge } from "../../testing/judges.ts";
+import { vmdk } from "./index.ts";
+import { inflatedLength } from "./inflated-length.ts";
+import { Header, SECTOR } from "./spec.ts";
+
+const target = vmdk.target!;
+const qemu = judge("qemu-img");
+const sevenZip = judge("7zz");
+const vmdkinfo = judge("vmdkinfo");
+const folder = mkdtempSync(join(tmpdir(), "vmdk-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const MIB = 1 << 20;
+const GRAIN = 64 << 10;
+const SUBFORMATS = ["monolithicSparse", "streamOptimized", "monolithicFlat", "vmfs"] as const;
+
+/** 80 MiB and 3 sectors: three grain tables (the middle one empty), an odd end, grains that shrink and grains that do not. */
+const SAMPLE: TestDisk = {
+  size: 80 * MIB + 3 * SECTOR,
+  pieces: [
+    { start: 0, bytes: noise(3 * GRAIN, 1) },
+    { start: 5 * GRAIN + 512, bytes: new Uint8Array(70_000).fill(0x5a) },
+    { start: 32 * MIB - GRAIN, bytes: noise(GRAIN, 2) },
+    { start: 70 * MIB, bytes: new Uint8Array(2 * GRAIN).fill(7) },
+    { start: 80 * MIB + 512, bytes: noise(1024, 3) },
+  ],
+};
+
+let runs = 0;
+function emptyFolder(): string {
+  const path = join(folder, `${runs++}`);
+  mkdirSync(path);
+  return path;
+}
+
+/** The disk as a raw file, for the judges. */
+function saveRaw(disk: TestDisk, path: string): string {
+  writeFileSync(path, "");
+  truncateSync(path, disk.size);
+  for (const { start, bytes } of disk.pieces)
+    spawnSync("dd", [`of=${path}`, "conv=notrunc", "oflag=seek_bytes", `seek=${start}`], { input: bytes });
+  return path;
+}
+const rawSample = saveRaw(SAMPLE, join(folder, "sample.raw"));
+
+/** The writer, fed with plain units: node:zlib packs them, so that these tests judge the format and not the codecs. */
+const plainWriter = (writer: ImageWriter): ImageWriter => ({
+  unit: writer.unit,
+  files: writer.files,
+  encoding: null,
+  sequential: writer.sequential,
+  put: (index, { bytes }) =>
+    writer.put(index, writer.encoding === null ? { kind: "data", bytes } : { kind: "packed", bytes: deflateSync(bytes) }),
+  end: () => writer.end(),
+});
+const write = (disk: TestDisk, options: Readonly<Record<string, string>>, name = "d.vmdk") =>
+  writeImage(plainWriter(target.create(specFor(target, disk.size, name, options))), disk);
+
+/** What a block worker makes of a packed extent: exactly `unpacked` bytes. */
+function unpack(record: Uint8Array, { codec, tag, unpacked, at }: PackedExtent): Uint8Array {
+  const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
+  try {
+    if (codec === "grain" && view.getBigUint64(0, true) !== BigInt(tag!))
+      throw new Error(`the marker is that of sector ${view.getBigUint64(0, true)}`);
+    const stream = codec === "grain" ? record.subarray(12, 12 + view.getUint32(8, true)) : record;
+    if (codec === "grain" && stream.length < view.getUint32(8, true)) throw new Error("the record is cut");
+    const plain = inflateSync(stream, { maxOutputLength: unpacked + 1 });
+    if (plain.length !== unpacked) throw new Error(`${plain.length} bytes, expected ${unpacked}`);
+    return plain;
+  } catch (cause) {
+    throw new DiskError("corrupt", `grain at byte ${at}: ${(cause as Error).message}`, { at, cause });
+  }
+}
+
+/** The bytes of a chain of volumes, newest first. */
+async function readVolume(volume: Volume | readonly Volume[], start = 0, length?: number): Promise<Uint8Array> {
+  const chain = (Array.isArray(volume) ? volume : [volume]) as readonly Volume[];
+  const end = length === undefined ? chain[0]!.size : start + length;
+  const out = new Uint8Array(end - start);
+  for (let at = start; at < end; ) {
+    for (const { volume: level, extent } of await resolveRuns(chain.map(checked), at, end - at)) {
+      expect(extent.start).toBe(at);
+      at += extent.length;
+      if (extent.kind === "zero") continue;
+      const file = chain[level]!.files[extent.file]!;
+      const bytes = await file.read(extent.at, extent.kind === "raw" ? extent.length : extent.packed);
+      out.set(
+        extent.kind === "raw" ? bytes : unpack(bytes, extent).subarray(extent.skip, extent.skip + extent.length),
+        extent.start - start,
+      );
+    }
+  }
+  return out;
+}
+
+async function failure(work: Promise<unknown>): Promise<DiskError> {
+  const error = await work.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(DiskError);
+  return error as DiskError;
+}
+
+/** A context that finds files of a folder by their verbatim names, as a caller with the folder picked would. */
+function contextIn(path: string) {
+  return {
+    scanTable,
+    resolve: async ({ name }: FileReference): Promise<ByteSource | null> => {
+      if (!/^[\w.-]+$/.test(name)) return null;
+      return memorySource(name, new Uint8Array(readFileSync(join(path, name))));
+    },
+  };
+}
+const openIn = (path: string, name: string) =>
+  vmdk.open(memorySource(name, new Uint8Array(readFileSync(join(path, name)))), contextIn(path));
+
+async function sameAs(volume: Volume, disk: TestDisk): Promise<void> {
+  expect(volume.size).toBe(disk.size);
+  expect(Buffer.compare(Buffer.from(await readVolume(volume)), Buffer.from(diskBytes(disk)))).toBe(0);
+}
+
+describe("writing", () => {
+  test.each(SUBFORMATS)("%s: read back, byte for byte; the same input gives the same files", async (subformat) => {
+    const image = await write(SAMPLE, { subformat });
+    await sameAs(await openWritten(vmdk, image), SAMPLE);
+    const again = await write(SAMPLE, { subformat });
+    for (const [i, file] of image.files.entries()) expect(await again.files[i]!.read(0, file.size)).toEqual(await file.read(0, file.size));
+    const report = await vmdk.check!(image.files[0]!, contextOf(image.files));
+    expect(report).toMatchObject({ corruptions: 0, leaks: 0, findings: [] });
+    expect(image.files[0]!.size).toBeGreaterThanOrEqual(report.imageEndOffset);
+  });
+
+  test.skipIf(qemu === null).each(SUBFORMATS)("%s: qemu-img finds the same bytes", async (subformat) => {
+    const path = (await write(SAMPLE, { subformat })).save(emptyFolder());
+    qemu!.must(["compare", "-f", "vmdk", "-F", "raw", path, rawSample]);
+    if (subformat !== "vmfs" && subformat !== "monolithicFlat") qemu!.must(["check", "-f", "vmdk", path]);
+    const info = JSON.parse(qemu!.must(["info", "-f", "vmdk", "--output", "json", path]));
+    expect(info["virtual-size"]).toBe(SAMPLE.size);
+    expect(info["format-specific"].data["create-type"]).toBe(subformat);
+  });
+
+  test.skipIf(sevenZip === null).each(SUBFORMATS)("%s: 7-Zip finds it sound and extracts the same bytes", async (subformat) => {
+    const place = emptyFolder();
+    const path = (await write(SAMPLE, { subformat })).save(place);
+    sevenZip!.must(["t", "-tvmdk", path]);
+    const bytes = sevenZip!.bytes(["x", "-so", "-tvmdk", path]);
+    expect(Buffer.compare(Buffer.from(bytes), readFileSync(rawSample))).toBe(0);
+  });
+
+  test.skipIf(vmdkinfo === null).each(SUBFORMATS)("%s: libvmdk accepts it", async (subformat) => {
+    const path = (await write(SAMPLE, { subformat })).save(emptyFolder());
+    const info = vmdkinfo!.must([path]);
+    expect(info).toContain(`(${SAMPLE.size} bytes)`);
+  });
+
+  test.skipIf(qemu === null).each(["monolithicSparse", "streamOptimized"])(
+    "%s: an empty disk and a disk of one sector",
+    async (subformat) => {
+      for (const disk of [
+        { size: 40 * MIB, pieces: [] },
+        { size: 512, pieces: [{ start: 0, bytes: noise(512, 9) }] },
+      ]) {
+        const image = await write(disk, { subformat });
+        await sameAs(await openWritten(vmdk, image), disk);
+        const place = emptyFolder();
+        const path = image.save(place);
+        qemu!.must(["compare", "-f", "vmdk", "-F", "raw", path, saveRaw(disk, join(place, "d.raw"))]);
+        qemu!.must(["check", "-f", "vmdk", path]);
+        if (sevenZip !== null) sevenZip.must(["t", "-tvmdk", path]);
+      }
+    },
+  );
+
+  test("streamOptimized has the layout that one-pass readers want", async () => {
+    const image = await write(SAMPLE, { subformat: "streamOptimized" });
+    const file = image.files[0]!;
+    const bytes = await file.read(0, file.size);
+    const view = new DataView(bytes.buffer);
+    const header = Header.read(bytes);
+    expect(header).toMatchObject({
+      version: 3,
+      flags: 0x30001,
+      grainSize: 128n,
+      rgdOffset: 0n,
+      gdOffset: 0xffffffffffffffffn,
+      overHead: 128n,
+    });
+    const footer = Header.read(bytes, file.size - 1024);
+    expect({ ...footer, gdOffset: header.gdOffset }).toEqual(header);
+    const directory = Number(footer.gdOffset) * SECTOR;
+    expect([view.getUint32(directory - SECTOR, true), view.getUint32(directory - SECTOR + 12, true)]).toEqual([1, 2]);
+    expect([view.getUint32(file.size - 1536, true), view.getUint32(file.size - 1536 + 12, true)]).toEqual([1, 3]);
+    expect(bytes.subarray(file.size - 512).every((byte) => byte === 0)).toBe(true);
+    expect(view.getUint32(directory + 4, true)).toBe(0);
+    const table = view.getUint32(directory, true) * SECTOR;
+    expect([view.getUint32(table - SECTOR, true), view.getUint32(table - SECTOR + 12, true)]).toEqual([4, 1]);
+    expect(view.getUint32(table, true)).toBe(128);
+  });
+
+  test("a disk of 3 TiB with data at both ends", async () => {
+    const size = 3 * 2 ** 40;
+    const disk = {
+      size,
+      pieces: [
+        { start: 0, bytes: noise(GRAIN, 1) },
+        { start: size - GRAIN, bytes: noise(GRAIN, 2) },
+      ],
+    };
+    for (const subformat of SUBFORMATS) {
+      const volume = await openWritten(vmdk, await write(disk, { subformat }));
+      expect(volume.size).toBe(size);
+      expect(await readVolume(volume, size - 2 * GRAIN, 2 * GRAIN)).toEqual(diskBytes(disk, size - 2 * GRAIN, 2 * GRAIN));
+    }
+    const warned = (subformat: string, bytes: number) =>
+      target.losses(specFor(target, bytes, "d.vmdk", { subformat })).map(({ severity }) => severity);
+    expect(warned("streamOptimized", size)).toEqual(["warning"]);
+    expect(warned("monolithicSparse", 2 ** 41)).toEqual(["warning"]);
+    expect(warned("monolithicSparse", 2 ** 40)).toEqual([]);
+    expect(warned("monolithicFlat", size)).toEqual([]);
+    expect(warned("vmfs", 63 * 2 ** 40)).toEqual(["warning"]);
+    expect(warned("monolithicSparse", 2 ** 53 - 1)).toEqual(["note", "warning"]);
+    expect(warned("monolithicFlat", 513)).toEqual(["note"]);
+  });
+
+  test("the descriptor: content id, controller, geometry, names", async () => {
+    const text = async (options: Record<string, string>, name = "dir/my disk.vmdk") => {
+      const image = await write({ size: 3 * MIB, pieces: [] }, { subformat: "monolithicFlat", ...options }, name);
+      expect(image.files.map((file) => file.name)).toEqual(["my disk.vmdk", "my disk-flat.vmdk"]);
+      return new TextDecoder().decode(await image.files[0]!.read(0, image.sizes[0]!));
+    };
+    const plain = await text({});
+    expect(plain).toContain('RW 6144 FLAT "my disk-flat.vmdk" 0\n');
+    expect(plain).toContain("\n# The Disk Data Base\n#DDB\n");
+    expect(plain).toMatch(/\nCID=[0-9a-f]{8}\nparentCID=ffffffff\ncreateType="monolithicFlat"\n/);
+    expect(plain).toContain(
+      'ddb.adapterType = "lsilogic"\nddb.geometry.cylinders = "3"\nddb.geometry.heads = "64"\nddb.geometry.sectors = "32"',
+    );
+    expect(await text({ adapter_type: "ide", cid: "0000abcd", hwversion: "13" })).toMatch(
+      /CID=0000abcd[\s\S]*"ide"\n.*cylinders = "6"\n.*heads = "16"\n.*sectors = "63"\n.*longContentID = "[0-9a-f]{24}0000abcd"\n.*HWVersion = "13"/,
+    );
+    expect(await text({ subformat: "vmfs" })).toContain('createType="vmfs"\n\n# Extent description\nRW 6144 VMFS "my disk-flat.vmdk"\n');
+    const spec = specFor(target, MIB, "d.vmdk");
+    for (const tail of [0xff, 0xfe]) {
+      const identity = new Uint8Array(16).fill(0xff);
+      identity[15] = tail;
+      const file = (await writeImage(target.create({ ...spec, identity }), [])).files[0]!;
+      expect(new TextDecoder().decode(await file.read(512, 300))).toMatch(/CID=fffffff[cd]\n/);
+    }
+    for (const wrong of [{ cid: "xyz" }, { cid: "ffffffff" }, { hwversion: "a" }, { subformat: "seSparse" }, { adapter_type: "" }]) {
+      const bad = specFor(target, MIB, "d.vmdk", wrong);
+      expect(target.losses(bad)[0]!.severity).toBe("blocker");
+      expect(() => target.create(bad)).toThrow(DiskError);
+    }
+    for (const name of ['a"b.vmdk', "a\nb.vmdk", ""]) expect(target.losses(specFor(target, MIB, name))[0]!.severity).toBe("blocker");
+    expect(target.qemuArguments(spec)).toEqual(["-O", "vmdk", "-o", "subformat=monolithicSparse,adapter_type=lsilogic,hwversion=7"]);
+    expect(target.qemuArguments(specFor(target, MIB, "d.vmdk", { subformat: "vmfs" }))).toBeNull();
+  });
+
+  test("any sparse disk survives the round trip", async () => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryDisk(36 * MIB), fc.constantFrom(...SUBFORMATS), async (disk, subformat) => {
+        const image = await write(disk, { subformat });
+        await sameAs(await openWritten(vmdk, image), disk);
+        expect(await vmdk.check!(image.files[0]!, contextOf(image.files))).toMatchObject({ corruptions: 0, findings: [] });
+      }),
+      { numRuns: 25 },
+    );
+  });
+});

@@ -1,0 +1,187 @@
+import { DiskError, type ErrorPlace } from "../core/errors.ts";
+import type { CodecId, Encoding } from "../core/model.ts";
+import { INPUT_BYTES, OUTPUT_BYTES } from "./arena.ts";
+import type { InflateFailure, Kernels } from "./index.ts";
+import { loadZstd, type Zstd } from "./zstd.ts";
+import { findZstdFrame } from "./zstd-frame.ts";
+
+/** The part of a PackedExtent that says how its bytes unpack. */
+export interface Packing {
+  readonly codec: CodecId;
+  readonly unpacked: number;
+  readonly tag?: number;
+}
+
+/** Packed units ↔ plain ones. Results are views that hold until the next call of these codecs or their kernels. */
+export interface Codecs {
+  /** Makes a codec ready; all but `zstd` always are. After it, `decode` and `encode` work at once. */
+  need(codec: string): Promise<void>;
+  /**
+   * Exactly `unpacked` bytes (at most 2 MiB), or a DiskError: `corrupt` when the stream is damaged, gives another number of
+   * bytes or fails its checksum. `packed` may hold more than the stream. The error's `at` is `place.at` plus the offset in `packed`.
+   * Overwrites `kernels.input` and `kernels.output`.
+   */
+  decode(packing: Packing, packed: Uint8Array, place?: ErrorPlace): Uint8Array;
+  /** Packs `kernels.input[at..at + length)`. Null: the encoding keeps only units that shrink, and this one does not. */
+  encode(encoding: Encoding, at: number, length: number): Uint8Array | null;
+}
+
+/** RFC 1950 section 2.2. */
+const ZLIB_HEADER_BYTES = 2;
+const ADLER32_BYTES = 4;
+const CM_DEFLATE = 8;
+const FDICT = 0x20;
+const FLEVEL_DEFAULT = 2 << 6;
+/** VMDK: GrainMarker, up to its data: `lba` u64, `size` u32. */
+const GRAIN_HEADER_BYTES = 12;
+/** RFC 1951 section 3.2.4. */
+const STORED_LIMIT = 65_535;
+const STORED_HEADER_BYTES = 5;
+
+const FAILURES: Readonly<Record<InflateFailure, string>> = {
+  "bad-stream": "the compressed data is damaged",
+  truncated: "the compressed data ends too soon",
+  "too-long": "the compressed data holds more than the expected",
+  "too-short": "the compressed data holds less than the expected",
+};
+
+export function createCodecs(kernels: Kernels): Codecs {
+  let zstd: Zstd | null = null;
+  const readyZstd = (): Zstd => {
+    if (zstd === null) throw new DiskError("usage", "zstd: the codec was not made ready before its use");
+    return zstd;
+  };
+  const decoders: Readonly<Record<CodecId, (packing: Packing, packed: Uint8Array) => Uint8Array>> = {
+    deflate: ({ unpacked }, packed) => inflateStream(kernels, "deflate", packed, 0, unpacked).bytes,
+    zlib: ({ unpacked }, packed) => decodeZlib(kernels, packed, 0, unpacked),
+    grain: (packing, packed) => decodeGrain(kernels, packing, packed),
+    zstd: ({ unpacked }, packed) => decodeZstd(readyZstd(), packed, unpacked),
+  };
+  return {
+    async need(codec) {
+      if (codec === "zstd") zstd ??= await loadZstd();
+    },
+    decode(packing, packed, place = {}) {
+      const { codec, unpacked } = packing;
+      if (!Number.isSafeInteger(unpacked) || unpacked < 1 || unpacked > OUTPUT_BYTES)
+        throw new DiskError("limit", `${codec}: a unit of ${unpacked} bytes, expected 1 to ${OUTPUT_BYTES}`, place);
+      try {
+        return decoders[codec](packing, packed);
+      } catch (error) {
+        if (!(error instanceof DiskError)) throw error;
+        const at = place.at === undefined ? error.at : place.at + (error.at ?? 0);
+        throw new DiskError(error.code, error.message, { ...place, at, cause: error.cause });
+      }
+    },
+    encode(encoding, at, length) {
+      const room = encoding.keep === "smaller" ? length - 1 : OUTPUT_BYTES;
+      if (encoding.codec === "zstd") {
+        const packed = readyZstd().compress(kernels.input.subarray(at, at + length));
+        return packed.length <= room ? packed : null;
+      }
+      if (encoding.codec === "zlib") return encodeZlib(kernels, encoding.window, at, length, room);
+      const end = encodeDeflate(kernels, encoding.window, at, length, 0, room);
+      return end === null ? null : kernels.output.subarray(0, end);
+    },
+  };
+}
+
+interface Inflated {
+  readonly bytes: Uint8Array;
+  /** End of the stream in `packed`. */
+  readonly end: number;
+}
+
+function inflateStream(kernels: Kernels, codec: CodecId, packed: Uint8Array, from: number, unpacked: number): Inflated {
+  const length = Math.min(packed.length - from, INPUT_BYTES);
+  kernels.input.set(packed.subarray(from, from + length));
+  const result = kernels.inflate(length, unpacked);
+  if (typeof result !== "string") return { bytes: kernels.output.subarray(0, unpacked), end: from + result.consumed };
+  if (result === "truncated" && length < packed.length - from)
+    throw new DiskError("limit", `${codec}: the stream is longer than ${INPUT_BYTES} bytes`, { at: from });
+  const amount = result === "too-long" || result === "too-short" ? ` ${unpacked} bytes` : "";
+  throw new DiskError("corrupt", `${codec}: ${FAILURES[result]}${amount}`, { at: from });
+}
+
+/** RFC 1950 section 2.2. */
+function decodeZlib(kernels: Kernels, packed: Uint8Array, from: number, unpacked: number): Uint8Array {
+  const truncated = (at: number, field: string) => new DiskError("corrupt", `zlib: the data ends before ${field}`, { at });
+  if (packed.length < from + ZLIB_HEADER_BYTES) throw truncated(from, "CMF and FLG");
+  const cmf = packed[from] as number;
+  const flg = packed[from + 1] as number;
+  if ((cmf & 15) !== CM_DEFLATE || cmf >>> 4 > 7 || ((cmf << 8) | flg) % 31 !== 0)
+    throw new DiskError("corrupt", `zlib: CMF and FLG are 0x${((cmf << 8) | flg).toString(16).padStart(4, "0")}, not a zlib header`, {
+      at: from,
+    });
+  if ((flg & FDICT) !== 0) throw new DiskError("corrupt", "zlib: FDICT is 1, expected a stream without a dictionary", { at: from + 1 });
+  const { bytes, end } = inflateStream(kernels, "zlib", packed, from + ZLIB_HEADER_BYTES, unpacked);
+  if (packed.length < end + ADLER32_BYTES) throw truncated(end, "ADLER32");
+  const stated = new DataView(packed.buffer, packed.byteOffset + end, ADLER32_BYTES).getUint32(0, false);
+  const actual = kernels.adler32(bytes);
+  if (stated !== actual)
+    throw new DiskError("corrupt", `zlib: ADLER32 is 0x${stated.toString(16)}, but the data gives 0x${actual.toString(16)}`, { at: end });
+  return bytes;
+}
+
+/** VMDK 5.0, "Compressed Grains": GrainMarker. */
+function decodeGrain(kernels: Kernels, packing: Packing, packed: Uint8Array): Uint8Array {
+  if (packed.length < GRAIN_HEADER_BYTES) throw new DiskError("corrupt", "grain: the data ends inside the grain marker", { at: 0 });
+  const view = new DataView(packed.buffer, packed.byteOffset, GRAIN_HEADER_BYTES);
+  const lba = view.getBigUint64(0, true);
+  if (packing.tag === undefined || lba !== BigInt(packing.tag))
+    throw new DiskError("corrupt", `grain: lba is ${lba}, expected ${packing.tag}`, { at: 0 });
+  const size = view.getUint32(8, true);
+  const room = packed.length - GRAIN_HEADER_BYTES;
+  if (size > room) throw new DiskError("corrupt", `grain: size is ${size}, expected at most ${room}`, { at: 8 });
+  return decodeZlib(kernels, packed.subarray(0, GRAIN_HEADER_BYTES + size), GRAIN_HEADER_BYTES, packing.unpacked);
+}
+
+function decodeZstd(zstd: Zstd, packed: Uint8Array, unpacked: number): Uint8Array {
+  const { start, end, contentSize } = findZstdFrame(packed);
+  if (contentSize !== null && contentSize !== unpacked)
+    throw new DiskError("corrupt", `zstd: Frame_Content_Size is ${contentSize}, expected ${unpacked}`, { at: start });
+  if (end - start > INPUT_BYTES) throw new DiskError("limit", `zstd: the frame is longer than ${INPUT_BYTES} bytes`, { at: start });
+  const bytes = zstd.decompress(packed.subarray(start, end), unpacked);
+  if (bytes === null)
+    throw new DiskError("corrupt", `zstd: the compressed data is damaged or does not hold exactly ${unpacked} bytes`, { at: start });
+  return bytes;
+}
+
+const storedSize = (length: number): number => length + STORED_HEADER_BYTES * Math.max(1, Math.ceil(length / STORED_LIMIT));
+
+/** A raw DEFLATE stream → `output[to..]`; its end, or null when it would need more than `room` bytes. */
+function encodeDeflate(kernels: Kernels, window: number, at: number, length: number, to: number, room: number): number | null {
+  const packed = kernels.deflate(at, length, window, Math.min(room, storedSize(length)), to);
+  if (packed !== null) return to + packed.length;
+  return storedSize(length) <= room ? storeBlocks(kernels, at, length, to) : null;
+}
+
+/** RFC 1951 section 3.2.4: what does not shrink goes into stored blocks. */
+function storeBlocks(kernels: Kernels, at: number, length: number, to: number): number {
+  const { input, output } = kernels;
+  let done = 0;
+  do {
+    const step = Math.min(STORED_LIMIT, length - done);
+    const final = done + step === length ? 1 : 0;
+    output.set([final, step & 255, step >>> 8, ~step & 255, (~step >>> 8) & 255], to);
+    output.set(input.subarray(at + done, at + done + step), to + STORED_HEADER_BYTES);
+    to += STORED_HEADER_BYTES + step;
+    done += step;
+  } while (done < length);
+  return to;
+}
+
+/** RFC 1950 section 2.2; `window` is a power of two from 256 to 32768. */
+function encodeZlib(kernels: Kernels, window: number, at: number, length: number, room: number): Uint8Array | null {
+  const extra = ZLIB_HEADER_BYTES + ADLER32_BYTES;
+  const end = room < extra ? null : encodeDeflate(kernels, window, at, length, ZLIB_HEADER_BYTES, room - extra);
+  if (end === null) return null;
+  const { output } = kernels;
+  const cmf = ((Math.log2(window) - 8) << 4) | CM_DEFLATE;
+  const flg = FLEVEL_DEFAULT;
+  output[0] = cmf;
+  output[1] = flg + 31 - (((cmf << 8) | flg) % 31);
+  const sum = kernels.adler32(kernels.input.subarray(at, at + length));
+  new DataView(output.buffer, output.byteOffset + end, ADLER32_BYTES).setUint32(0, sum, false);
+  return output.subarray(0, end + ADLER32_BYTES);
+}

@@ -1,0 +1,82 @@
+// Partition types in plain words.
+// - MBR: https://www.win.tue.nl/~aeb/partitions/partition_types-1.html
+// - GPT: UEFI 2.10 section 5.3.3, and the Discoverable Partitions Specification (https://uapi-group.org/specifications)
+
+const MBR_TYPES: Readonly<Record<number, string>> = {
+  1: "FAT12",
+  4: "FAT16",
+  5: "Extended",
+  6: "FAT16",
+  7: "NTFS or exFAT",
+  11: "FAT32",
+  12: "FAT32",
+  14: "FAT16",
+  15: "Extended",
+  17: "Hidden FAT12",
+  23: "Hidden NTFS",
+  27: "Windows recovery",
+  28: "Hidden FAT32",
+  39: "Windows recovery",
+  66: "Windows dynamic disk",
+  130: "Linux swap",
+  131: "Linux",
+  133: "Linux extended",
+  142: "Linux LVM",
+  165: "FreeBSD",
+  166: "OpenBSD",
+  168: "macOS UFS",
+  169: "NetBSD",
+  171: "macOS boot",
+  175: "macOS HFS+",
+  191: "Solaris",
+  232: "LUKS",
+  235: "BeOS",
+  238: "GPT protective",
+  239: "EFI system",
+  251: "VMware VMFS",
+  252: "VMware swap",
+  253: "Linux RAID",
+};
+const EXTENDED: readonly number[] = [5, 15, 133];
+
+const GPT_TYPES: Readonly<Record<string, string>> = {
+  "c12a7328-f81f-11d2-ba4b-00a0c93ec93b": "EFI system",
+  "21686148-6449-6e6f-744e-656564454649": "BIOS boot",
+  "024dee41-33e7-11d3-9d69-0008c781f39f": "MBR scheme",
+  "e3c9e316-0b5c-4db8-817d-f92df00215ae": "Microsoft reserved",
+  "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7": "Microsoft basic data",
+  "de94bba4-06d1-4d40-a16a-bfd50179d6ac": "Windows recovery",
+  "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3": "Windows dynamic disk, metadata",
+  "af9b60a0-1431-4f62-bc68-3311714a69ad": "Windows dynamic disk, data",
+  "e75caf8f-f680-4cee-afa3-b001e56efc2d": "Windows Storage Spaces",
+  "0fc63daf-8483-4772-8e79-3d69d8477de4": "Linux",
+  "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f": "Linux swap",
+  "e6d6d379-f507-44c2-a23c-238f2a3df928": "Linux LVM",
+  "a19d880f-05fc-4d3b-a006-743f0f84911e": "Linux RAID",
+  "ca7d7ccb-63ed-4c53-861c-1742536059cc": "LUKS",
+  "933ac7e1-2eb4-4f13-b844-0e14e2aef915": "Linux home",
+  "3b8f8425-20e0-4f3b-907f-1a25a76f98e8": "Linux server data",
+  "bc13c2ff-59e6-4262-a352-b275fd6f7172": "Linux boot",
+  "44479540-f297-41b2-9af7-d131d5f0458a": "Linux root (x86)",
+  "4f68bce3-e8cd-4db1-96e7-fbcaf984b709": "Linux root (x86-64)",
+  "b921b045-1df0-41c3-af44-4c6f280d3fae": "Linux root (ARM64)",
+  "48465300-0000-11aa-aa11-00306543ecac": "macOS HFS+",
+  "7c3457ef-0000-11aa-aa11-00306543ecac": "macOS APFS",
+  "426f6f74-0000-11aa-aa11-00306543ecac": "macOS boot",
+  "55465300-0000-11aa-aa11-00306543ecac": "macOS UFS",
+  "516e7cb4-6ecf-11d6-8ff8-00022d09712b": "FreeBSD",
+  "83bd6b9d-7f41-11dc-be0b-001560b84f0f": "FreeBSD boot",
+  "516e7cb5-6ecf-11d6-8ff8-00022d09712b": "FreeBSD swap",
+  "516e7cb6-6ecf-11d6-8ff8-00022d09712b": "FreeBSD UFS",
+  "516e7cba-6ecf-11d6-8ff8-00022d09712b": "FreeBSD ZFS",
+  "6a898cc3-1dd2-11b2-99a6-080020736631": "ZFS",
+  "aa31e02a-400f-11db-9590-000c2911d1b8": "VMware VMFS",
+  "9d275380-40ad-11db-bf97-000c2911d1b8": "VMware core dump",
+  "fe3a2a5d-4f32-41a7-b725-accc3285a309": "ChromeOS kernel",
+  "3cb8e202-3b7e-47dd-8a3c-7ff2a13cfcec": "ChromeOS root",
+};
+
+export const mbrTypeId = (type: number): string => `0x${type.toString(16).padStart(2, "0")}`;
+export const mbrTypeName = (type: number): string => MBR_TYPES[type] ?? mbrTypeId(type);
+export const isExtended = (type: number): boolean => EXTENDED.includes(type);
+export const gptTypeName = (guid: string): string => GPT_TYPES[guid] ?? guid;

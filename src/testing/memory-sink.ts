@@ -1,0 +1,38 @@
+import type { ImageSink } from "../core/ports.ts";
+import { SparseFile } from "./sparse-file.ts";
+
+/** A sink in memory that remembers how it ended. */
+export interface MemorySink extends ImageSink {
+  readonly files: readonly SparseFile[];
+  readonly ended: "open" | "closed" | "committed" | "aborted";
+}
+
+/** `tamper` may change the files after they were closed and before they are read back. */
+export function memorySink(names: readonly string[], tamper: (files: readonly SparseFile[]) => void = () => {}): MemorySink {
+  const files = names.map((name) => new SparseFile(name));
+  let ended: MemorySink["ended"] = "open";
+  return {
+    files,
+    get ended() {
+      return ended;
+    },
+    async write(file, at, bytes) {
+      (files[file] as SparseFile).write(at, bytes);
+    },
+    async close(sizes) {
+      for (const [i, file] of files.entries()) {
+        if (file.size > (sizes[i] as number)) throw new Error(`${file.name} was written past its size`);
+        file.truncate(sizes[i] as number);
+      }
+      ended = "closed";
+      tamper(files);
+      return files;
+    },
+    async commit() {
+      ended = "committed";
+    },
+    async abort() {
+      ended = "aborted";
+    },
+  };
+}

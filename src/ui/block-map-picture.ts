@@ -1,0 +1,174 @@
+import type { CellMap } from "../workers/engine-api.ts";
+import type { Fill } from "./state/entry.ts";
+
+const MIN_CELL = 6;
+const MAX_CELL = 20;
+const GAP = 1;
+
+type Paint = Readonly<Record<"data" | "packed" | "zero" | "hole" | "done" | "mark", string>>;
+
+/**
+ * Draws a disk as a grid of cells, row by row from its first byte. Within a cell the kinds are stacked from the bottom
+ * by how much of it they fill: plain data solid, compressed data striped, zeros pale, unallocated only outlined, so
+ * that the kinds differ without their colours.
+ */
+export class BlockMapPicture {
+  readonly #canvas: HTMLCanvasElement;
+  #cells: CellMap | null = null;
+  #fill: Fill | null = null;
+  #mark: number | null = null;
+  #cell = MAX_CELL;
+  #columns = 1;
+  #frame = 0;
+
+  constructor(canvas: HTMLCanvasElement) {
+    this.#canvas = canvas;
+  }
+
+  show(cells: CellMap): void {
+    this.#cells = cells;
+    this.resize();
+  }
+
+  /** How far a job has come: blocks not yet written are faint, blocks read back get a bar below. */
+  fill(fill: Fill | null): void {
+    this.#fill = fill;
+    this.#schedule();
+  }
+
+  mark(cell: number | null): void {
+    this.#mark = cell;
+    this.#schedule();
+  }
+
+  /** Fits the grid to the width that the stylesheet gives the canvas, in device pixels for sharpness. */
+  resize(): void {
+    const cells = this.#cells;
+    const width = this.#canvas.clientWidth;
+    if (cells === null || width === 0) return;
+    const count = cells.data.length;
+    const height = width > 560 ? 160 : 200;
+    this.#cell = Math.max(MIN_CELL, Math.min(MAX_CELL, Math.floor(Math.sqrt((width * height) / count))));
+    this.#columns = Math.max(1, Math.floor(width / this.#cell));
+    const rows = Math.ceil(count / this.#columns);
+    const scale = devicePixelRatio;
+    this.#canvas.width = Math.round(width * scale);
+    this.#canvas.height = Math.round(rows * this.#cell * scale);
+    this.#canvas.style.height = `${rows * this.#cell}px`;
+    this.#schedule();
+  }
+
+  /** The cell at a place of the canvas, in CSS pixels; null outside the grid. */
+  cellAt(x: number, y: number): number | null {
+    const column = Math.floor(x / this.#cell);
+    const cell = Math.floor(y / this.#cell) * this.#columns + column;
+    return column >= 0 && column < this.#columns && cell >= 0 && cell < (this.#cells?.data.length ?? 0) ? cell : null;
+  }
+
+  repaint(): void {
+    this.#schedule();
+  }
+
+  stop(): void {
+    cancelAnimationFrame(this.#frame);
+  }
+
+  #schedule(): void {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw(): void {
+    const context = this.#canvas.getContext("2d");
+    const cells = this.#cells;
+    if (context === null || cells === null) return;
+    const paint = readPaint(this.#canvas);
+    const stripes = makeStripes(context, paint.packed);
+    context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+    context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
+    for (let i = 0; i < cells.data.length; i++) this.#drawCell(context, cells, i, paint, stripes);
+    if (this.#mark !== null) {
+      const { x, y } = this.#place(this.#mark);
+      context.globalAlpha = 1;
+      context.strokeStyle = paint.mark;
+      context.lineWidth = 2;
+      context.strokeRect(x, y, this.#cell - GAP, this.#cell - GAP);
+    }
+  }
+
+  #drawCell(context: CanvasRenderingContext2D, cells: CellMap, i: number, paint: Paint, stripes: CanvasPattern | string): void {
+    const { x, y } = this.#place(i);
+    const side = this.#cell - GAP;
+    const data = cells.data[i] ?? 0;
+    const packed = cells.packed[i] ?? 0;
+    const zero = cells.zero[i] ?? 0;
+    const total = data + packed + zero + (cells.hole[i] ?? 0);
+    if (total === 0) return;
+    context.globalAlpha = 1;
+    context.lineWidth = 1;
+    context.strokeStyle = paint.hole;
+    context.strokeRect(x + 0.5, y + 0.5, side - 1, side - 1);
+    const reached = this.#reached(cells, i);
+    context.globalAlpha = this.#fill?.phase === "read" && !reached ? 0.22 : 1;
+    let bottom = y + side;
+    const stack = (bytes: number, style: string | CanvasPattern) => {
+      if (bytes === 0) return;
+      // Anything at all is at least one pixel high: a used cell never looks empty.
+      const height = Math.max(1, (bytes / total) * side);
+      context.fillStyle = style;
+      context.fillRect(x, bottom - height, side, height);
+      bottom -= height;
+    };
+    stack(data, paint.data);
+    stack(packed, stripes);
+    stack(zero, paint.zero);
+    if (this.#fill !== null && this.#fill.phase !== "read" && reached && data + packed > 0) {
+      context.globalAlpha = 1;
+      context.fillStyle = paint.done;
+      context.fillRect(x, y + side - 2, side, 2);
+    }
+  }
+
+  #reached(cells: CellMap, i: number): boolean {
+    return this.#fill !== null && i * cells.cellBytes < this.#fill.position;
+  }
+
+  #place(i: number): { readonly x: number; readonly y: number } {
+    return { x: (i % this.#columns) * this.#cell, y: Math.floor(i / this.#columns) * this.#cell };
+  }
+}
+
+function readPaint(canvas: HTMLCanvasElement): Paint {
+  const style = getComputedStyle(canvas);
+  const colour = (name: string) => style.getPropertyValue(`--map-${name}`).trim();
+  return {
+    data: colour("data"),
+    packed: colour("packed"),
+    zero: colour("zero"),
+    hole: colour("hole"),
+    done: colour("done"),
+    mark: colour("mark"),
+  };
+}
+
+/** Diagonal stripes of the colour on a lighter ground of the same colour. */
+function makeStripes(context: CanvasRenderingContext2D, colour: string): CanvasPattern | string {
+  const tile = document.createElement("canvas");
+  tile.width = 4;
+  tile.height = 4;
+  const on = tile.getContext("2d");
+  if (on === null) return colour;
+  on.fillStyle = colour;
+  on.globalAlpha = 0.35;
+  on.fillRect(0, 0, 4, 4);
+  on.globalAlpha = 1;
+  on.strokeStyle = colour;
+  on.lineWidth = 1.4;
+  on.beginPath();
+  for (const shift of [-4, 0, 4]) {
+    on.moveTo(shift, 4);
+    on.lineTo(shift + 4, 0);
+  }
+  on.stroke();
+  return context.createPattern(tile, "repeat") ?? colour;
+}

@@ -1,0 +1,204 @@
+import { signal, useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import type { CellMap, ExtentCard, ImageCard } from "../workers/engine-api.ts";
+import { BlockMapPicture } from "./block-map-picture.ts";
+import { bytes, offset, share } from "./quantities.ts";
+import { Scroller } from "./scroller.tsx";
+import { appearance } from "./state/appearance.ts";
+import { engine } from "./state/engine.ts";
+import { type Entry, fillOf } from "./state/entry.ts";
+
+const WIDE_CELLS = 1024;
+const NARROW_CELLS = 512;
+const MAX_ROWS = 200;
+
+const KINDS = { data: "data", packed: "compressed data", zero: "zeros", hole: "unallocated" } as const;
+type Kind = keyof typeof KINDS;
+const ORDER: readonly Kind[] = ["data", "packed", "zero", "hole"];
+
+/** Light or dark, as the system has it: the canvas is painted with the stylesheet's colours, so it follows by hand. */
+const systemTheme = signal(0);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  systemTheme.value += 1;
+});
+
+/** The disk as a picture, a slider to look at any place of it, and the same as a table. */
+export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card: ImageCard }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const picture = useRef<BlockMapPicture | null>(null);
+  const cells = useSignal<CellMap | null>(null);
+  const failed = useSignal(false);
+  const place = useSignal<number | null>(null);
+  const extent = useSignal<ExtentCard | null>(null);
+  const asking = useRef(false);
+  const fill = fillOf(entry.job);
+  const theme = `${appearance.value}${systemTheme.value}`;
+
+  useEffect(() => {
+    if (canvas.current === null) return;
+    const current = new BlockMapPicture(canvas.current);
+    picture.current = current;
+    const observer = new ResizeObserver(() => current.resize());
+    observer.observe(canvas.current);
+    let gone = false;
+    engine()
+      .cells(card.image, canvas.current.clientWidth > 480 ? WIDE_CELLS : NARROW_CELLS)
+      .then(
+        (map) => {
+          if (gone) return;
+          cells.value = map;
+          current.show(map);
+        },
+        () => {
+          failed.value = true;
+        },
+      );
+    return () => {
+      gone = true;
+      observer.disconnect();
+      current.stop();
+    };
+  }, [card.image]);
+  useEffect(() => picture.current?.fill(fill), [fill?.phase, fill?.position]);
+  useEffect(() => picture.current?.repaint(), [theme]);
+
+  /** One question at a time: while one is out, only the latest place is kept. */
+  const look = (cell: number | null) => {
+    if (cell === null || cells.value === null) return;
+    place.value = cell;
+    picture.current?.mark(cell);
+    if (asking.current) return;
+    asking.current = true;
+    const at = cell * cells.value.cellBytes;
+    engine()
+      .extentAt(card.image, at)
+      .then(
+        (found) => {
+          extent.value = found;
+        },
+        () => {
+          extent.value = null;
+        },
+      )
+      .finally(() => {
+        asking.current = false;
+        if (place.value !== cell) look(place.value);
+      });
+  };
+
+  const map = cells.value;
+  return (
+    <section class="block-map" aria-label="Block map">
+      <canvas
+        ref={canvas}
+        role="img"
+        aria-label={`Block map of ${card.name}: ${describe(card)}`}
+        onPointerMove={(event) => look(picture.current?.cellAt(event.offsetX, event.offsetY) ?? null)}
+      />
+      {failed.value && <p class="hint">The map could not be drawn: part of the image's tables cannot be read.</p>}
+      {map !== null && map.data.length > 0 && (
+        <>
+          <input
+            type="range"
+            class="scrubber"
+            aria-label="Place on the disk"
+            aria-valuetext={readout(card, map, place.value, extent.value)}
+            min={0}
+            max={map.data.length - 1}
+            value={place.value ?? 0}
+            onInput={(event) => look(event.currentTarget.valueAsNumber)}
+          />
+          <p class="readout">{readout(card, map, place.value, extent.value)}</p>
+          <Legend card={card} />
+          <MapTable map={map} />
+        </>
+      )}
+    </section>
+  );
+}
+
+function Legend({ card }: { readonly card: ImageCard }) {
+  const amounts: readonly (readonly [Kind | "zero", string, number])[] = [
+    ["data", "Data", card.dataBytes],
+    ["packed", "Compressed", card.packedBytes],
+    ["zero", "Zeros or unallocated", card.zeroBytes],
+  ];
+  return (
+    <ul class="legend">
+      {amounts.map(([kind, label, amount]) => (
+        <li key={kind}>
+          <span class={`swatch ${kind}`} aria-hidden="true" />
+          {label} <b>{bytes(amount)}</b>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function MapTable({ map }: { readonly map: CellMap }) {
+  const open = useSignal(false);
+  return (
+    <details onToggle={(event) => (open.value = event.currentTarget.open)}>
+      <summary>Block map as a table</summary>
+      {open.value && <MapRows map={map} />}
+    </details>
+  );
+}
+
+function MapRows({ map }: { readonly map: CellMap }) {
+  const rows = summarise(map);
+  return (
+    <Scroller label="Block map table">
+      <table>
+        <caption>
+          {rows.length > MAX_ROWS ? `The first ${MAX_ROWS} of ${rows.length} ranges` : "All ranges"}, in steps of {bytes(map.cellBytes)}
+        </caption>
+        <thead>
+          <tr>
+            <th scope="col">From</th>
+            <th scope="col">Length</th>
+            <th scope="col">Holds</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.slice(0, MAX_ROWS).map((row) => (
+            <tr key={row.start}>
+              <td class="number">{offset(row.start)}</td>
+              <td class="number">{bytes(row.length)}</td>
+              <td>{row.holds}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scroller>
+  );
+}
+
+function describe(card: ImageCard): string {
+  const part = (amount: number) => share(card.size === 0 ? 0 : amount / card.size);
+  return `${part(card.dataBytes)} data, ${part(card.packedBytes)} compressed data, ${part(card.zeroBytes)} zeros or unallocated`;
+}
+
+function readout(card: ImageCard, map: CellMap, cell: number | null, extent: ExtentCard | null): string {
+  if (cell === null) return "Point at the map, or move the slider, to see what lies where.";
+  const at = cell * map.cellBytes;
+  const start = `${offset(at)} (${bytes(at)})`;
+  if (extent === null || at < extent.start || at >= extent.start + extent.length) return start;
+  const owner = extent.file === null ? "" : ` in ${extent.file}${extent.at === null ? "" : ` at ${offset(extent.at)}`}`;
+  return `${start}: ${bytes(Math.min(extent.length, card.size - extent.start))} ${KINDS[extent.kind]}${owner}`;
+}
+
+/** Neighbouring cells of the same make-up in one row. */
+function summarise(map: CellMap): { start: number; length: number; holds: string }[] {
+  const rows: { start: number; length: number; holds: string }[] = [];
+  for (let i = 0; i < map.data.length; i++) {
+    const amounts = ORDER.map((kind) => [kind, map[kind][i] ?? 0] as const).filter(([, amount]) => amount > 0);
+    const length = amounts.reduce((sum, [, amount]) => sum + amount, 0);
+    const holds =
+      amounts.length === 1 && amounts[0] ? KINDS[amounts[0][0]] : amounts.map(([kind, n]) => `${bytes(n)} ${KINDS[kind]}`).join(", ");
+    const last = rows.at(-1);
+    if (last !== undefined && last.holds === holds && amounts.length === 1) last.length += length;
+    else rows.push({ start: i * map.cellBytes, length, holds });
+  }
+  return rows;
+}

@@ -1,0 +1,162 @@
+import { useEffect } from "preact/hooks";
+
+/** One section per kind of failure: the error boxes link to them by these names. */
+const FAILURES: readonly (readonly [string, string, readonly string[]])[] = [
+  [
+    "wrong-format",
+    "wrong-format: not a disk image that Spindle knows",
+    [
+      "Spindle looks at what is inside a file, not at its name. This file has none of the marks of the formats it reads.",
+      "Often it is another part of the virtual machine: a settings file (.vmx, .vbox, .ovf), a log or a memory image. Open the disk itself. An .ova is an archive: unpack it first (it is a tar file) and open the .vmdk inside.",
+    ],
+  ],
+  [
+    "corrupt",
+    "corrupt: the image contradicts itself",
+    [
+      "A table in the image points outside the file, a checksum does not match, or the file is shorter than its own header says. The message names the file, the field and the offset.",
+      "Most often the copy is incomplete: compare size and checksum with the original and copy it again. If there is no better copy, turn on “Carry on, zero what cannot be read” under Options: Spindle then converts what it can and lists every range that it had to fill with zeros.",
+    ],
+  ],
+  [
+    "unsupported",
+    "unsupported: a feature that is not read",
+    [
+      "The image is sound but uses something that this version does not read, such as encryption. Its facts are shown; its data is not converted, because a wrong byte would be worse than none.",
+      "Copy or convert the image once with the program that made it, with that feature turned off.",
+    ],
+  ],
+  [
+    "missing-file",
+    "missing-file: another file belongs to this image",
+    [
+      "Some images are only a description: the data lies in a second file (web-flat.vmdk, web-s001.vmdk) or in a parent that a snapshot builds on. Spindle asks for each by its exact name.",
+      "Drop the files together, or the whole folder. A page cannot look for neighbouring files by itself.",
+    ],
+  ],
+  [
+    "io",
+    "io: the file could not be read or written",
+    ["The system answered with an error. Check that the drive is connected and try again. The source is only ever read."],
+  ],
+  [
+    "limit",
+    "limit: beyond what the format can carry",
+    [
+      "The disk is larger than the target format allows, or a table in the image is larger than any real image needs. Choose another target.",
+    ],
+  ],
+  ["usage", "usage: the settings contradict each other", ["Two options cannot be had together. The message names them."]],
+  [
+    "disk-full",
+    "disk-full: no space left",
+    [
+      "Browsers do not let a page see how much space is free, so this cannot be told in advance. Writing a chosen file needs the space of the result; saving as a download needs it twice for a moment.",
+      "Free space or choose another drive. What was written is removed.",
+    ],
+  ],
+  [
+    "permission",
+    "permission: access was not allowed",
+    [
+      "Browsers ask before a page may read a file again on a later visit, and before it may write. Start again and choose Allow. System folders cannot be chosen at all.",
+    ],
+  ],
+  [
+    "file-changed",
+    "file-changed: the file has changed or moved",
+    [
+      "The browser stops reading a file that changed after it was opened. Shut the virtual machine down (do not only suspend it), then open the file again.",
+    ],
+  ],
+  [
+    "same-file",
+    "same-file: the source was chosen for the result",
+    [
+      "A result never goes into its own source. Note that a browser may empty an existing file at the moment it is chosen for saving: check the source before you go on, and choose a new name.",
+    ],
+  ],
+  ["taken", "taken: another tab does the same", ["Two tabs must not write the same result. Go on in the other tab, or cancel it there."]],
+  ["aborted", "aborted: cancelled", ["The conversion was cancelled. What it had written was removed; the source was only read."]],
+  [
+    "unexpected",
+    "unexpected: an error without a name",
+    ["This should not happen. Please report it with the text of the message; the message holds no data of your disk."],
+  ],
+];
+
+export function Help({ section }: { readonly section: string | null }) {
+  useEffect(() => {
+    const target = section === null ? null : document.getElementById(`help-${section}`);
+    target?.scrollIntoView();
+    target?.focus({ preventScroll: true });
+  }, [section]);
+  return (
+    <article class="help">
+      <p>
+        <a href="#work">Back to the disks</a>
+      </p>
+      <h1>Help</h1>
+      <section>
+        <h2>What it does</h2>
+        <p>
+          Spindle reads a virtual disk in one format and writes it in another, inside this page. It shows what the image holds, what the
+          target cannot carry, and the same command for qemu-img. When it is done it reads the result back and compares every block with the
+          source.
+        </p>
+        <p>
+          Drop the files that belong together in one go: a VMDK description with its extents, a snapshot with its parent. Shut the virtual
+          machine down first.
+        </p>
+      </section>
+      <section>
+        <h2>Which format?</h2>
+        <dl>
+          <dt>qcow2</dt>
+          <dd>QEMU, KVM, libvirt, Proxmox, UTM, GNOME Boxes.</dd>
+          <dt>VMDK</dt>
+          <dd>VMware; the streamOptimized kind is what an OVA holds.</dd>
+          <dt>VDI</dt>
+          <dd>VirtualBox.</dd>
+          <dt>raw</dt>
+          <dd>
+            Anything: the bytes of the disk, one after the other. It is as long as the disk, and the browser reads it all once more when it
+            closes the file (about 8 s per GiB).
+          </dd>
+        </dl>
+      </section>
+      <section>
+        <h2>Where results go</h2>
+        <p>
+          Chrome and Edge write straight into the file or folder that you choose. Firefox and Safari cannot; there the result is kept in the
+          page's private store and saved as a download. A tab that closes during a conversion loses the unfinished file, never the source.
+        </p>
+      </section>
+      <section>
+        <h2>Checksums</h2>
+        <p>
+          BLAKE3 is computed over the whole virtual disk, as <code>b3sum</code> prints for its raw form: it is the same in every format.
+          SHA-256 is computed over a written file, as <code>sha256sum</code> prints.
+        </p>
+      </section>
+      <section>
+        <h2>Network</h2>
+        <p>
+          Fetch, XHR, WebSocket, beacons, images and forms to any server are blocked by the browser. The badge at the top shows it tried. On
+          the first visit the page reloads once to put this in force.
+        </p>
+      </section>
+      <h2>When something goes wrong</h2>
+      {FAILURES.map(([id, title, paragraphs]) => (
+        <section key={id}>
+          <h3 id={`help-${id}`} tabIndex={-1}>
+            {title}
+          </h3>
+          {paragraphs.map((text) => (
+            <p key={text}>{text}</p>
+          ))}
+        </section>
+      ))}
+    </article>
+  );
+}

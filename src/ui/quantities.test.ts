@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { bytes, count, duration, exactBytes, offset, percent, rate, share } from "./quantities.ts";
+
+const plain = (text: string) => text.replaceAll("\u00a0", " ");
+
+describe("quantities", () => {
+  it.each([
+    [0, "0 bytes"],
+    [1, "1 byte"],
+    [512, "512 bytes"],
+    [1000, "0.977 KiB"],
+    [1024, "1 KiB"],
+    [65536, "64 KiB"],
+    [1024 ** 2 - 1, "1 MiB"],
+    [40 * 1024 ** 3, "40 GiB"],
+    [11.2 * 1024 ** 3, "11.2 GiB"],
+    [2 ** 53, "8 PiB"],
+  ])("writes %d bytes as %s", (input, expected) => expect(plain(bytes(input))).toBe(expected));
+
+  it("writes exact bytes and offsets", () => {
+    expect(plain(exactBytes(42949672960))).toBe("42,949,672,960 bytes");
+    expect(offset(65536)).toBe("0x10000");
+  });
+
+  it.each([
+    [0, "1 s"],
+    [59.6, "1 min"],
+    [200, "3 min 20 s"],
+    [599, "9 min 59 s"],
+    [601, "10 min"],
+    [3590, "1 h"],
+    [5400, "1 h 30 min"],
+  ])("writes %d seconds as %s", (input, expected) => expect(plain(duration(input))).toBe(expected));
+
+  it("rounds percent down, so that 100 means done", () => {
+    expect(percent(999, 1000)).toBe(99);
+    expect(percent(1000, 1000)).toBe(100);
+    expect(percent(0, 0)).toBe(100);
+    expect(share(0.125)).toBe("13%");
+  });
+
+  it("writes rates in the drives' unit and counts with their noun", () => {
+    expect(plain(rate(312e6))).toBe("312 MB/s");
+    expect(count(1, "disk")).toBe("1 disk");
+    expect(count(1200, "range")).toBe("1,200 ranges");
+  });
+});

@@ -1,0 +1,71 @@
+/** Numbers as people read them. The page is in English, so are its numbers. */
+const LOCALE = "en";
+const NBSP = "\u00a0";
+
+const BINARY_UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
+const precise = new Intl.NumberFormat(LOCALE, { maximumSignificantDigits: 3 });
+const whole = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 0 });
+const percents = new Intl.NumberFormat(LOCALE, { style: "percent", maximumFractionDigits: 0 });
+const moments = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "short" });
+
+/** 42949672960 → "40 GiB" */
+export function bytes(count: number): string {
+  let value = count;
+  let unit = 0;
+  // 1023.5 KiB would print as "1,024 KiB": the next unit is taken a little early.
+  while (value >= 999.5 && unit < BINARY_UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  if (unit === 0) return count === 1 ? `1${NBSP}byte` : whole.format(count) + NBSP + BINARY_UNITS[0];
+  return precise.format(value) + NBSP + BINARY_UNITS[unit];
+}
+
+/** 42949672960 → "42,949,672,960 bytes" */
+export function exactBytes(count: number): string {
+  return `${whole.format(count)}${NBSP}${count === 1 ? "byte" : "bytes"}`;
+}
+
+/** A place in a file or on a disk, as the error messages and hex editors have it: 65536 → "0x10000" */
+export function offset(at: number): string {
+  return `0x${at.toString(16)}`;
+}
+
+/** Bytes per second, in the drives' unit: 312000000 → "312 MB/s" */
+export function rate(bytesPerSecond: number): string {
+  return `${precise.format(bytesPerSecond / 1e6)}${NBSP}MB/s`;
+}
+
+/** 200 → "3 min 20 s"; from an hour on without seconds, from ten minutes on in whole minutes. */
+export function duration(seconds: number): string {
+  const total = Math.max(1, Math.round(seconds));
+  if (total < 60) return `${total}${NBSP}s`;
+  const minutes = Math.floor(total / 60);
+  const rest = total % 60;
+  if (minutes < 10) return rest === 0 ? `${minutes}${NBSP}min` : `${minutes}${NBSP}min ${rest}${NBSP}s`;
+  const rounded = Math.round(total / 60);
+  if (rounded < 60) return `${rounded}${NBSP}min`;
+  const hours = Math.floor(rounded / 60);
+  return rounded % 60 === 0 ? `${hours}${NBSP}h` : `${hours}${NBSP}h ${rounded % 60}${NBSP}min`;
+}
+
+/** Whole percent, rounded down: 100 only when everything is done. Nothing to do counts as done. */
+export function percent(done: number, total: number): number {
+  if (total <= 0) return 100;
+  return Math.max(0, Math.min(100, Math.floor((done / total) * 100)));
+}
+
+/** 0.125 → "13%" */
+export function share(part: number): string {
+  return percents.format(part);
+}
+
+/** Milliseconds since 1970 → "Nov 21, 2026, 2:02 PM" */
+export function moment(milliseconds: number): string {
+  return moments.format(milliseconds);
+}
+
+/** 1, "disk" → "1 disk"; 3, "disk" → "3 disks" */
+export function count(n: number, noun: string): string {
+  return `${whole.format(n)} ${noun}${n === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,20 @@
+import { signal } from "@preact/signals";
+import type { Job } from "./entry.ts";
+import { cancelJob, currentJob } from "./jobs.ts";
+
+/** Work younger than this is stopped without a question. */
+const QUESTION_AFTER = 10_000;
+
+/** The job about whose end the user is being asked. */
+export const cancelQuestion = signal<Job | null>(null);
+
+export function askToCancel(job: Job): void {
+  const young = Date.now() - job.startedAt.value < QUESTION_AFTER;
+  if (young || job.state.value === "waiting") void cancelJob(job);
+  else cancelQuestion.value = job;
+}
+
+export function askToCancelCurrent(): void {
+  const job = currentJob.value;
+  if (job !== null && job.state.value === "running") askToCancel(job);
+}

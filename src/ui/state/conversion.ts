@@ -1,0 +1,81 @@
+import { isSame, namesTaken } from "../../platform/window/permissions.ts";
+import { canPickOutput, pickFiles, pickOutputFile, pickOutputFolder } from "../../platform/window/pickers.ts";
+import type { ConvertRequest, OutputPlace, PlanCard } from "../../workers/engine-api.ts";
+import { type Entry, isBusy, type Job } from "./entry.ts";
+import { addFiles } from "./images.ts";
+import { SameFileError, startJob } from "./jobs.ts";
+import { outputName } from "./target.ts";
+
+export function requestOf(entry: Entry): ConvertRequest | null {
+  const card = entry.card.value;
+  if (card === null) return null;
+  const { format, options, salvage } = entry;
+  return { image: card.image, format: format.value, options: options.value, name: outputName(entry), salvage: salvage.value };
+}
+
+/** Why the conversion cannot start, in words; null when it can. */
+export function blockedBy(entry: Entry): string | null {
+  const plan = entry.plan.value;
+  if (plan === null) return entry.planFailure.value === null ? "Working out the plan…" : "There is no plan: see the error.";
+  const blocker = plan.losses.find((loss) => loss.severity === "blocker");
+  return blocker === undefined ? null : `${blocker.what}: ${blocker.why}`;
+}
+
+/**
+ * Within a click. `chosen` asks where to write: a file, or a folder when several files come out.
+ * `download` writes to the page's private store, to be saved as downloads.
+ */
+export async function convert(entry: Entry, how: "chosen" | "download"): Promise<void> {
+  const request = requestOf(entry);
+  const plan = entry.plan.value;
+  if (request === null || plan === null || blockedBy(entry) !== null || isBusy(entry.job.value)) return;
+  entry.question.value = null;
+  try {
+    if (how === "download" || !canPickOutput()) await startJob(entry, request, plan, { kind: "private" });
+    else if (plan.files.length > 1) await toFolder(entry, request, plan);
+    else await toFile(entry, request, plan);
+  } catch (failure) {
+    entry.planFailure.value = failure;
+  }
+}
+
+async function toFile(entry: Entry, request: ConvertRequest, plan: PlanCard): Promise<void> {
+  const handle = await pickOutputFile(request.name, entry.given.value.handle);
+  if (handle === null) return;
+  for (const source of sources(entry)) {
+    if (await isSame(source, handle)) throw new SameFileError(handle.name);
+  }
+  await startJob(entry, { ...request, name: handle.name }, plan, { kind: "file", handle });
+}
+
+async function toFolder(entry: Entry, request: ConvertRequest, plan: PlanCard): Promise<void> {
+  const handle = await pickOutputFolder(entry.given.value.handle);
+  if (handle === null) return;
+  const taken = await namesTaken(handle, plan.files);
+  for (const file of taken) {
+    for (const source of sources(entry)) {
+      if (await isSame(source, file)) throw new SameFileError(file.name);
+    }
+  }
+  const place: OutputPlace = { kind: "folder", handle };
+  const go = () => {
+    entry.question.value = null;
+    void startJob(entry, request, plan, place);
+  };
+  if (taken.length === 0) go();
+  else entry.question.value = { taken: taken.map((file) => file.name), go };
+}
+
+function sources(entry: Entry): readonly FileSystemFileHandle[] {
+  const used = new Set(entry.card.value?.files ?? []);
+  const companions = entry.companions.value.filter((one) => used.has(one.file.name));
+  return [entry.given.value, ...companions].flatMap((one) => (one.handle === null ? [] : [one.handle]));
+}
+
+/** Opens more files with a finished job's settings. Within a click. */
+export async function anotherLike(job: Job): Promise<void> {
+  const given = await pickFiles();
+  if (given === null) return;
+  const { format, options, salvage } = job.request;
+  await addFiles(given, { format, options, salvage });
+}

@@ -1,0 +1,131 @@
+import type { DiskErrorCode } from "../../core/errors.ts";
+import type { Range } from "../../core/model.ts";
+import { bytes, offset } from "../quantities.ts";
+
+/** What went wrong, by what the user can do about it. Each has a section of this name on the help page. */
+export type FailureKind = DiskErrorCode | "disk-full" | "permission" | "file-changed" | "same-file" | "taken" | "aborted" | "unexpected";
+
+/** What was going on. */
+export type During = "open" | "plan" | "run" | "checksum";
+
+export interface FailureText {
+  readonly kind: FailureKind;
+  readonly title: string;
+  /** The message as the part that failed wrote it. */
+  readonly what: string;
+  /** File and offset, and the part of the disk that is affected; null when unknown. */
+  readonly place: string | null;
+  /** What is safe. */
+  readonly safe: string;
+  /** The one thing to do. */
+  readonly advice: string;
+}
+
+interface Known {
+  readonly name?: unknown;
+  readonly message?: unknown;
+  readonly code?: unknown;
+  readonly file?: unknown;
+  readonly at?: unknown;
+  readonly guest?: unknown;
+  readonly needs?: unknown;
+}
+
+/** DOMException names first: the engine may report them inside an `io` error, whose text then carries the name. */
+const BY_NAME: readonly (readonly [RegExp, FailureKind])[] = [
+  [/QuotaExceeded|ENOSPC|NoSpace|disk (is )?full/i, "disk-full"],
+  [/NotAllowed|SecurityError|NoModificationAllowed|EACCES|permission/i, "permission"],
+  [/NotReadable|InvalidState|file (has )?changed/i, "file-changed"],
+  [/NotFound(Error)?\b/i, "file-changed"],
+];
+
+const CODES: readonly string[] = ["wrong-format", "corrupt", "unsupported", "missing-file", "io", "limit", "usage"];
+
+export function kindOf(failure: unknown): FailureKind {
+  const { name, message, code } = known(failure);
+  if (name === "AbortError") return "aborted";
+  if (name === "TakenError") return "taken";
+  if (name === "SameFileError") return "same-file";
+  if (typeof code === "string" && CODES.includes(code) && code !== "io") return code as DiskErrorCode;
+  const text = `${name} ${message}`;
+  const match = BY_NAME.find(([pattern]) => pattern.test(text));
+  if (match !== undefined) return match[1];
+  return code === "io" ? "io" : "unexpected";
+}
+
+const TITLES: Readonly<Record<FailureKind, string>> = {
+  "wrong-format": "This file is not a disk image that Spindle knows",
+  corrupt: "The image contradicts itself",
+  unsupported: "The image uses a feature that Spindle does not read",
+  "missing-file": "A file is missing",
+  io: "The file could not be read or written",
+  limit: "This is beyond a limit",
+  usage: "The settings contradict each other",
+  "disk-full": "The drive is full",
+  permission: "The browser does not allow access",
+  "file-changed": "The file has changed or moved",
+  "same-file": "The chosen file is the source",
+  taken: "Another tab is doing this conversion",
+  aborted: "Cancelled",
+  unexpected: "Something unforeseen went wrong",
+};
+
+const ADVICE: Readonly<Record<FailureKind, string>> = {
+  "wrong-format": "Check that it is the disk itself, not a description or a log of the virtual machine, and that it was copied whole.",
+  corrupt:
+    "Compare the file with its original, for it may be an incomplete copy. If it is all there is, turn on “Carry on, zero what cannot be read”.",
+  unsupported: "Convert or copy the image once with the program that made it, with that feature turned off.",
+  "missing-file": "Add the file by this exact name, or drop the whole folder.",
+  io: "Check that the drive is connected, then try again.",
+  limit: "Choose another target format.",
+  usage: "Change the options and try again.",
+  "disk-full": "Free some space or choose another drive, then start again.",
+  permission: "Start again and allow access when the browser asks.",
+  "file-changed": "Make sure that no virtual machine is using the file, then open it again.",
+  "same-file": "Choose another name for the result.",
+  taken: "Wait until the other tab is done, or cancel it there.",
+  aborted: "Start again whenever you like.",
+  unexpected: "Try again. If it happens again, please report it with this text.",
+};
+
+export function explain(failure: unknown, during: During, leftover = false): FailureText {
+  const kind = kindOf(failure);
+  const { message, needs } = known(failure);
+  const text = typeof message === "string" && message !== "" ? message : String(failure);
+  const title = kind === "missing-file" && typeof needs === "string" ? `The file “${needs}” is missing` : TITLES[kind];
+  return {
+    kind,
+    title,
+    what: kind === "aborted" ? "You cancelled the conversion." : text,
+    place: placeOf(failure),
+    safe: safety(kind, during, leftover),
+    advice: ADVICE[kind],
+  };
+}
+
+function safety(kind: FailureKind, during: During, leftover: boolean): string {
+  if (kind === "same-file") {
+    return "Nothing was converted. A browser may empty a file that is chosen for saving: check that the source is still whole before you go on.";
+  }
+  if (during !== "run") return "Your source file was only read; nothing was written.";
+  const rest = leftover
+    ? "The file that was being written may still exist: it is not usable and can be deleted."
+    : "No partial file is left.";
+  return `Your source file was not touched. ${rest}`;
+}
+
+function placeOf(failure: unknown): string | null {
+  const { file, at, guest } = known(failure);
+  const parts: string[] = [];
+  if (typeof file === "string") parts.push(typeof at === "number" ? `${file}, offset ${offset(at)}` : file);
+  if (isRange(guest)) parts.push(`affects ${bytes(guest.length)} of the disk from ${offset(guest.start)}`);
+  return parts.length === 0 ? null : parts.join("; ");
+}
+
+function isRange(value: unknown): value is Range {
+  return typeof value === "object" && value !== null && "start" in value && "length" in value;
+}
+
+function known(failure: unknown): Known {
+  return typeof failure === "object" && failure !== null ? failure : {};
+}

@@ -1,0 +1,148 @@
+import { computed, signal } from "@preact/signals";
+import { jobLockName, withJobLock } from "../../platform/window/job-locks.ts";
+import { dropJobRecord, type JobRecord, keepJobRecord } from "../../platform/window/job-records.ts";
+import { removeIfEmpty } from "../../platform/window/permissions.ts";
+import type { ConvertRequest, OutputPlace, PlanCard, Progress } from "../../workers/engine-api.ts";
+import { percent } from "../quantities.ts";
+import { announce } from "./announcements.ts";
+import { engine, nextJobNumber } from "./engine.ts";
+import { type Entry, isBusy, type Job, makeJob } from "./entry.ts";
+import { releaseOutputs, takeOutputs } from "./outputs.ts";
+
+/** Jobs that wait or run, in order; one runs at a time. */
+const queue = signal<readonly Job[]>([]);
+
+export const working = computed(() => queue.value.length > 0);
+export const currentJob = computed(() => queue.value.find((job) => job.state.value !== "waiting") ?? null);
+
+let tail: Promise<void> = Promise.resolve();
+
+/** The same conversion of the same file is at work in another tab. */
+export class TakenError extends Error {
+  override readonly name = "TakenError";
+}
+
+/** The file chosen for the result is the source. */
+export class SameFileError extends Error {
+  override readonly name = "SameFileError";
+}
+
+/** Queues a conversion that `plan` has described. The job is on the entry at once; the promise ends with it and never rejects. */
+export function startJob(entry: Entry, request: ConvertRequest, plan: PlanCard, place: OutputPlace): Promise<void> {
+  const job = makeJob(nextJobNumber(), entry, request, plan, place);
+  entry.job.value = job;
+  queue.value = [...queue.value, job];
+  tail = tail.then(() => perform(job));
+  return tail;
+}
+
+async function perform(job: Job): Promise<void> {
+  const { entry, request } = job;
+  try {
+    // Cancelled while it waited.
+    if (job.state.value !== "waiting") return;
+    const lock = jobLockName(entry.given.value.file, request.format);
+    if (!(await withJobLock(lock, () => run(job, lock)))) throw new TakenError("another tab converts this file");
+  } catch (failure) {
+    await fail(job, failure);
+  } finally {
+    queue.value = queue.value.filter((other) => other !== job);
+  }
+}
+
+async function run(job: Job, lock: string): Promise<void> {
+  const record = recordOf(job, lock);
+  job.state.value = "running";
+  job.startedAt.value = Date.now();
+  job.phaseAt.value = Date.now();
+  await keep(record);
+  try {
+    announce(`Converting to ${job.request.name}.`);
+    let tenth = 0;
+    const result = await engine().run(job.number, job.request, job.place, (progress) => {
+      const before = job.progress.value;
+      if (before?.phase !== progress.phase) {
+        job.phaseAt.value = Date.now();
+        tenth = 0;
+        announce(`${phaseText(progress.phase)}.`);
+      }
+      job.progress.value = progress;
+      const done = Math.floor(percent(progress.done, progress.total) / 10);
+      if (done <= tenth || progress.phase === "finish") return;
+      tenth = done;
+      announce(`${phaseText(progress.phase)}: ${done * 10} percent.`);
+      if (progress.phase === "read" && job.state.value === "running") void keep({ ...record, percent: done * 10, when: Date.now() });
+    });
+    job.result.value = result;
+    if (job.place.kind === "private") await takeOutputs(job);
+    job.state.value = "done";
+    announce(`Done: ${result.files.map((file) => file.name).join(", ")}${result.verified ? ", verified." : "."}`);
+  } finally {
+    await dropJobRecord(record.id).catch(() => {});
+  }
+}
+
+async function fail(job: Job, failure: unknown): Promise<void> {
+  job.failure.value = failure;
+  if (job.place.kind === "file") job.leftover.value = !(await removeIfEmpty(job.place.handle));
+  job.state.value = "failed";
+  announce(isAbort(failure) ? "Cancelled." : "The conversion stopped with an error.");
+}
+
+/** The record is a comfort for the next visit: when it cannot be kept (private window), the work goes on without it. */
+function keep(record: JobRecord): Promise<void> {
+  return keepJobRecord(record).catch(() => {});
+}
+
+function recordOf(job: Job, lock: string): JobRecord {
+  const { entry, request, place } = job;
+  const used = new Set(entry.card.value?.files ?? []);
+  return {
+    id: crypto.randomUUID(),
+    lock,
+    source: entry.given.value.file.name,
+    sourceHandle: entry.given.value.handle,
+    companions: entry.companions.value.flatMap((one) => (one.handle !== null && used.has(one.file.name) ? [one.handle] : [])),
+    snapshot: entry.snapshot.value,
+    format: request.format,
+    options: request.options,
+    name: request.name,
+    salvage: request.salvage,
+    place: place.kind,
+    outputHandle: place.kind === "private" ? null : place.handle,
+    percent: 0,
+    when: Date.now(),
+  };
+}
+
+export async function cancelJob(job: Job): Promise<void> {
+  if (job.state.value === "waiting") {
+    await fail(job, new DOMException("cancelled", "AbortError"));
+  } else if (job.state.value === "running") {
+    job.state.value = "stopping";
+    await engine().cancel(job.number);
+  }
+}
+
+/** Puts a finished or failed job away: the card shows its settings again. */
+export function dismissJob(entry: Entry): void {
+  const job = entry.job.value;
+  if (job === null || isBusy(job)) return;
+  releaseOutputs(job);
+  entry.job.value = null;
+}
+
+export function isAbort(failure: unknown): boolean {
+  return failure instanceof Error && failure.name === "AbortError";
+}
+
+const PHASES: Readonly<Record<Progress["phase"], string>> = {
+  read: "Reading and writing",
+  finish: "Closing the file",
+  verify: "Verifying: reading the result back",
+  hash: "Computing the checksum",
+};
+
+export function phaseText(phase: Progress["phase"]): string {
+  return PHASES[phase];
+}
