@@ -8,6 +8,7 @@ import { pageFiles } from "./scripts/page-files.mjs";
 const root = import.meta.dirname;
 const outDir = join(root, "dist/page");
 const target = "es2023";
+const jsx = { runtime: "automatic", importSource: "preact" } as const;
 
 /** The policy inside the page, for a first visit to a host that cannot send headers. */
 function lockPage(): Plugin {
@@ -71,10 +72,12 @@ export default defineConfig({
   root,
   // Relative addresses: the same files work at the root of a host and in a folder of GitHub Pages.
   base: "./",
-  oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  oxc: { jsx },
   plugins: [lockPage(), serviceWorker()],
   build: { outDir, target, sourcemap: false, modulePreload: { polyfill: false } },
   worker: { format: "es" },
+  // Not the built page, which Vite would find too; and its search for packages needs to be told of Preact by itself.
+  optimizeDeps: { entries: ["index.html"], rolldownOptions: { transform: { jsx } } },
   // While developing, Vite's own client needs connections and inline styles, so the content policy is left out.
   server: { headers: Object.fromEntries(Object.entries(lockHeaders).filter(([name]) => name !== "Content-Security-Policy")) },
 });

@@ -1,6 +1,15 @@
 // Match search of the DEFLATE encoder: cuts the source into blocks of literal runs and matches, and counts the symbols.
 
-import { DISTANCE_SYMBOLS, END_OF_BLOCK, FIRST_LENGTH_SYMBOL, LENGTH_BASE, LENGTH_EXTRA, LENGTH_SYMBOLS, LITERAL_SYMBOLS, MAX_MATCH } from "./deflate-format";
+import {
+  DISTANCE_SYMBOLS,
+  END_OF_BLOCK,
+  FIRST_LENGTH_SYMBOL,
+  LENGTH_BASE,
+  LENGTH_EXTRA,
+  LENGTH_SYMBOLS,
+  LITERAL_SYMBOLS,
+  MAX_MATCH,
+} from "./deflate-format";
 
 // Each bucket of the hash table holds the two last positions, modulo 65536, of four bytes with the same hash. Entries
 // need no marks of validity: every entry is a position already passed or zero, so the distance it stands for leads to
@@ -66,25 +75,29 @@ export function findMatches(start: usize): usize {
   let sequence = SEQUENCES;
   let literalStart = start;
   let at = start;
+  let pending: u32 = 0; // a short match at the byte before, held back in case the search at this byte finds a longer one
   while (at < searchEnd) {
     let match = search(at);
-    if (!match) {
-      let literals = 1 + ((at - literalStart) >> SKIP_SHIFT);
+    let inserted = at + 1;
+    if (pending) {
+      if (match >> 16 > pending >> 16) {
+        increment(LITERAL_FREQUENCIES, load<u8>(at - 1));
+      } else {
+        match = pending;
+        at--;
+      }
+      pending = 0;
+    } else if (!match) {
+      let literals = 1 + (((at - literalStart) as u32) >> SKIP_SHIFT);
       do {
         increment(LITERAL_FREQUENCIES, load<u8>(at));
         at++;
       } while (--literals && at < blockEnd);
       continue;
-    }
-    let inserted = at + 1;
-    if (match >> 16 < LAZY_BELOW && inserted < searchEnd) {
-      const later = search(inserted);
-      inserted++;
-      if (later >> 16 > match >> 16) {
-        increment(LITERAL_FREQUENCIES, load<u8>(at));
-        at++;
-        match = later;
-      }
+    } else if (match >> 16 < LAZY_BELOW && inserted < searchEnd) {
+      pending = match;
+      at = inserted;
+      continue;
     }
     store<u32>(sequence, at - literalStart);
     store<u32>(sequence, match, 4);
@@ -126,7 +139,7 @@ function bucketOf(word: u32): usize {
 
 function insert(at: usize): void {
   const bucket = bucketOf(load<u32>(at));
-  store<u32>(bucket, (load<u32>(bucket) << 16) | ((at - source) & 0xffff));
+  store<u32>(bucket, (load<u32>(bucket) << 16) | (((at - source) as u32) & 0xffff));
 }
 
 /**
@@ -144,13 +157,13 @@ function search(at: usize): u32 {
   // A distance of 0 (an entry of 65536 bytes ago) becomes the greatest number here and is out of reach as well.
   const near = (position - candidates) & 0xffff;
   const far = (position - (candidates >> 16)) & 0xffff;
-  const nearSame = select<u32>((ctz(word ^ load<u64>(at - near)) >> 3) as u32, 0, near - 1 < reach);
-  const farSame = select<u32>((ctz(word ^ load<u64>(at - far)) >> 3) as u32, 0, far - 1 < reach);
+  const nearSame = ((ctz(word ^ load<u64>(at - near)) >> 3) as u32) & -u32(near - 1 < reach);
+  const farSame = ((ctz(word ^ load<u64>(at - far)) >> 3) as u32) & -u32(far - 1 < reach);
   const same = max(nearSame, farSame);
   if (same < MIN_MATCH) return 0;
   if (same < WORD_BYTES) return (same << 16) | select<u32>(near, far, nearSame >= farSame);
 
-  const longest = min(MAX_MATCH, sourceEnd - at);
+  const longest = min(MAX_MATCH, (sourceEnd - at) as u32);
   const nearLength = nearSame == WORD_BYTES ? matchLength(at, at - near, longest) : 0;
   const farLength = farSame == WORD_BYTES ? matchLength(at, at - far, longest) : 0;
   return nearLength >= farLength ? (nearLength << 16) | near : (farLength << 16) | far;

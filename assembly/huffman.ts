@@ -6,12 +6,11 @@ const MAX_SYMBOLS: u32 = 288;
 const SYMBOL_BITS: u32 = 9;
 const SYMBOL_MASK: u32 = (1 << SYMBOL_BITS) - 1;
 
-// Leaves as frequency << 9 | symbol: a block has fewer than 1 << 17 symbols. Sorted by radix, eight bits at a time, which
-// costs the same for every block.
+// Leaves as frequency << 9 | symbol, sorted by the low 16 bits of the frequency, eight bits at a time: a byte that fills
+// all of a block makes matches, so no frequency comes near 1 << 16 (and if one did, only the size would suffer).
 const LEAVES: usize = memory.data(MAX_SYMBOLS * 4, 16);
 const LEAVES_SPARE: usize = memory.data(MAX_SYMBOLS * 4, 16);
 const RADIX_COUNTS: usize = memory.data(256 * 4, 16);
-const FREQUENCY_BITS: u32 = 17;
 
 // Tree nodes: the sorted leaves first, then the inner nodes in the order in which they are made, also by weight.
 const NODE_WEIGHTS: usize = memory.data(MAX_SYMBOLS * 2 * 4, 16);
@@ -28,10 +27,8 @@ const NEXT_CODES: usize = memory.data((MAX_CODE_LENGTH + 1) * 4, 16);
 export function makeCodeLengths(frequencies: usize, count: u32, lengths: usize, maxLength: u32): void {
   memory.fill(lengths, 0, count);
   const leaves = collectLeaves(frequencies, count);
-  for (let shift = SYMBOL_BITS; shift < SYMBOL_BITS + FREQUENCY_BITS; shift += 16) {
-    sortByByte(LEAVES, LEAVES_SPARE, leaves, shift);
-    sortByByte(LEAVES_SPARE, LEAVES, leaves, shift + 8);
-  }
+  sortByByte(LEAVES, LEAVES_SPARE, leaves, SYMBOL_BITS);
+  sortByByte(LEAVES_SPARE, LEAVES, leaves, SYMBOL_BITS + 8);
   buildTree(leaves);
   countLengths(leaves, maxLength);
   // The rarest symbols take the longest codes.

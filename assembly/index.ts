@@ -3,6 +3,7 @@ export { blake3Digest, blake3Parents, blake3Pieces, blake3Root, blake3ZeroPieces
 export { compare } from "./compare";
 export { crc32 } from "./crc32";
 export { crc32c } from "./crc32c";
+export { deflate } from "./deflate";
 export { inflate, inflateConsumed } from "./inflate";
 export { sha256Final, sha256Init, sha256Update } from "./sha256";
 export { tableRuns } from "./table-runs";

@@ -57,7 +57,7 @@ export function createPool(ports: readonly WorkerPort[], hasher: Hasher): Worker
       return id;
     },
     detach(id) {
-      if (sources.get(id)?.origin != null) for (const port of ports) port.post({ type: "detach", id }, []);
+      for (const port of ports) port.post({ type: "detach", id }, []);
       sources.delete(id);
     },
     async process(order, signal) {

@@ -1,4 +1,3 @@
-import { DiskError } from "../core/errors.ts";
 import type { Encoding } from "../core/model.ts";
 import type { BlockOrder, BlockResult, LostRange, PlacedExtent } from "../core/ports.ts";
 import { type Codecs, createCodecs } from "../kernels/codecs.ts";
@@ -10,12 +9,16 @@ import { footprint, planReads } from "./reads.ts";
 export const PIECE = 64 << 10;
 const SPARE_BUFFERS = 2;
 
-/** Reads `length` bytes of an attached source; past the end is a DiskError. */
-export type ReadSource = (source: number, at: number, length: number) => Promise<Uint8Array<ArrayBuffer>>;
+/** The attached sources, by the numbers that extents name them with. */
+export interface Sources {
+  /** Exactly `length` bytes; past the end is a DiskError. */
+  read(source: number, at: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  nameOf(source: number): string | undefined;
+}
 
 /** Carries out orders on one thread: read, decode, scan, hash, pack. */
 export interface Processor {
-  process(order: BlockOrder, read: ReadSource): Promise<BlockResult>;
+  process(order: BlockOrder, sources: Sources): Promise<BlockResult>;
   /** Takes a spent result buffer back. */
   recycle(buffer: ArrayBuffer): void;
 }
@@ -34,10 +37,10 @@ export function createProcessor(): Processor {
   };
   return {
     recycle,
-    async process(order, read) {
+    async process(order, sources) {
       for (const codec of codecsOf(order)) await codecs.need(codec);
       const lost: LostRange[] = [];
-      const plain = await gather(order, read, codecs, lost, allocate);
+      const plain = await gather(order, sources, codecs, lost, allocate);
       const scanned = scan(order, plain.bytes, kernels, codecs, allocate);
       if (scanned.buffer !== plain.bytes.buffer) recycle(plain.bytes.buffer);
       return { ...scanned, lost, read: plain.read };
@@ -61,14 +64,14 @@ interface Plain {
 /** Reads and decodes an order's extents into its grains. */
 async function gather(
   order: BlockOrder,
-  read: ReadSource,
+  sources: Sources,
   codecs: Codecs,
   lost: LostRange[],
   allocate: (bytes: number) => Uint8Array<ArrayBuffer>,
 ): Promise<Plain> {
   const only = order.extents[0];
   if (only !== undefined && isWhole(order, only) && !order.salvage) {
-    return { bytes: await read(only.file, only.at, only.length), read: only.length };
+    return { bytes: await sources.read(only.file, only.at, only.length), read: only.length };
   }
   const bytes = allocate(order.grains.length * order.grain).fill(0);
   const place = placer(order);
@@ -76,18 +79,19 @@ async function gather(
   for (const planned of planReads(order.extents)) {
     let chunk: Uint8Array | null = null;
     try {
-      chunk = await read(planned.source, planned.at, planned.length);
+      chunk = await sources.read(planned.source, planned.at, planned.length);
     } catch (error) {
-      if (!order.salvage) throw withGuest(error, planned.extents[0] as PlacedExtent);
+      if (!order.salvage) throw error;
     }
     total += planned.length;
     for (const extent of planned.extents) {
       try {
-        const from = chunk ?? (await read(extent.file, extent.at, footprint(extent)));
+        const from = chunk ?? (await sources.read(extent.file, extent.at, footprint(extent)));
         const skip = chunk === null ? 0 : extent.at - planned.at;
-        bytes.set(content(extent, from.subarray(skip, skip + footprint(extent)), codecs), place(extent.start));
+        const file = sources.nameOf(extent.file);
+        bytes.set(content(extent, from.subarray(skip, skip + footprint(extent)), file, codecs), place(extent.start));
       } catch (error) {
-        if (!order.salvage) throw withGuest(error, extent);
+        if (!order.salvage) throw error;
         lost.push({ start: extent.start, length: extent.length, reason: error instanceof Error ? error.message : String(error) });
       }
     }
@@ -95,17 +99,11 @@ async function gather(
   return { bytes, read: total };
 }
 
-/** The bytes that an extent stands for, from the bytes of its footprint. */
-function content(extent: PlacedExtent, from: Uint8Array, codecs: Codecs): Uint8Array {
+/** The bytes that an extent stands for, from the bytes of its footprint; a damaged block is named by its place in file and disk. */
+function content(extent: PlacedExtent, from: Uint8Array, file: string | undefined, codecs: Codecs): Uint8Array {
   if (extent.kind === "raw") return from;
-  return codecs.decode(extent, from).subarray(extent.skip, extent.skip + extent.length);
-}
-
-/** A damaged block is named by its place on the disk too. */
-function withGuest(error: unknown, extent: PlacedExtent): unknown {
-  if (!(error instanceof DiskError)) return error;
-  const at = error.at ?? extent.at;
-  return new DiskError(error.code, `${error.message} (disk offset ${extent.start})`, { ...error, at, guest: extent, cause: error.cause });
+  const { start, length, skip, at } = extent;
+  return codecs.decode(extent, from, { file, at, guest: { start, length } }).subarray(skip, skip + length);
 }
 
 /** One plain extent that covers the grains exactly: what was read is the result, nothing is copied. */

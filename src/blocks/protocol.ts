@@ -1,4 +1,5 @@
 import type { PlainError } from "../core/errors.ts";
+import type { Origin } from "../core/model.ts";
 import type { BlockOrder, BlockResult } from "../core/ports.ts";
 
 /** What the pool sends to a block worker. */
@@ -8,8 +9,7 @@ export type ToWorker =
       readonly id: number;
       readonly name: string;
       readonly size: number;
-      readonly handle: unknown;
-      readonly at: number;
+      readonly origin: Origin | null;
     }
   | { readonly type: "detach"; readonly id: number }
   | { readonly type: "order"; readonly job: number; readonly order: BlockOrder; readonly supplies: readonly Supply[] }

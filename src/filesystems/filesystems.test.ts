@@ -89,9 +89,9 @@ UNKNOWN.push("lsi_mega_raid_member", "minix", "reiser4", "romfs", "ubifs", "xfs_
 describe.skipIf(corpus === null || xz === null || gzip === null)("real ones, by the corpus' manifest", () => {
   const all = corpus === null ? [] : readTable(readFileSync(join(corpus, "manifest.tsv"), "utf8"));
   const rows = all.filter((row) => /^fs=/.test(row["content"] as string) && /^[^ ]*\.(img|raw)(\.[xg]z)?$/.test(row["name"] as string));
-  const wanted = rows.filter(
-    (row) => Number(row["virtual_size"]) <= 256 * MIB && !/^(e2fsprogs|btrfs-progs)\/[a-z]*_?[c-z]/.test(row["name"] as string),
-  );
+  // Of the two large sets of damaged ext and Btrfs images every twentieth is enough: they differ behind the superblock.
+  const isRepetitive = ({ name }: Readonly<Record<string, string>>) => /^(e2fsprogs|btrfs-progs)\//.test(name as string);
+  const wanted = rows.filter((row, i) => Number(row["virtual_size"]) <= 256 * MIB && (!isRepetitive(row) || i % 20 === 0));
   test.each(wanted.map((row) => [row["name"] as string, (row["content"] as string).slice(3)]))("%s is %s", async (name, type) => {
     const path = join(corpus as string, "files", name);
     const tool = name.endsWith(".xz") ? xz : name.endsWith(".gz") ? gzip : null;

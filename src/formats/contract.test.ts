@@ -16,8 +16,9 @@ const MIB = 1 << 20;
 const folder = mkdtempSync(join(tmpdir(), "contract-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 const qemu = judge("qemu-img");
-/** Altered images per variant; more are tried with CONTRACT_RUNS. */
-const RUNS = Number(process.env["CONTRACT_RUNS"] ?? 120);
+/** Altered images per variant, the same ones each time; more and others are tried with CONTRACT_RUNS and CONTRACT_SEED. */
+const RUNS = Number(process.env["CONTRACT_RUNS"] ?? 60);
+const SEED = Number(process.env["CONTRACT_SEED"] ?? 1);
 
 type Options = Readonly<Record<string, string>>;
 const writable = DISK_FORMATS.flatMap((format) => (format.target === undefined ? [] : [{ format, target: format.target }]));
@@ -86,20 +87,22 @@ describe.each(rows)("$title", (row) => {
     rmSync(place, { recursive: true });
   });
 
-  test.skipIf(qemu === null || isBlocked(row, SAMPLE, options))("what qemu-img writes with the same options reads the same", async () => {
-    const args = row.target.qemuArguments(specFor(row.target, SAMPLE.size, "disk", options));
-    if (args === null) return;
-    const place = mkdtempSync(join(folder, "qemu-"));
-    writeFileSync(join(place, "in.raw"), diskBytes(SAMPLE));
-    const name = `out.${format.extensions[0]}`;
-    qemu!.must(["convert", "-f", "raw", ...args, join(place, "in.raw"), join(place, name)]);
-    const files = readdirSync(place).map((entry) => openFileSource(join(place, entry)));
-    const main = files.find((file) => file.name === name) as ByteSource;
-    const volume = await format.open(main, contextOf(files));
-    expect(same(await readVolume(volume), diskBytes(SAMPLE))).toBe(true);
-    for (const file of files) file.close();
-    rmSync(place, { recursive: true });
-  });
+  const args = row.target.qemuArguments(specFor(row.target, SAMPLE.size, "disk", options));
+  test.skipIf(qemu === null || args === null || isBlocked(row, SAMPLE, options))(
+    "what qemu-img writes with the same options reads the same",
+    async () => {
+      const place = mkdtempSync(join(folder, "qemu-"));
+      writeFileSync(join(place, "in.raw"), diskBytes(SAMPLE));
+      const name = `out.${format.extensions[0]}`;
+      qemu!.must(["convert", "-f", "raw", ...(args ?? []), join(place, "in.raw"), join(place, name)]);
+      const files = readdirSync(place).map((entry) => openFileSource(join(place, entry)));
+      const main = files.find((file) => file.name === name) as ByteSource;
+      const volume = await format.open(main, contextOf(files));
+      expect(same(await readVolume(volume), diskBytes(SAMPLE))).toBe(true);
+      for (const file of files) file.close();
+      rmSync(place, { recursive: true });
+    },
+  );
 
   test.skipIf(isBlocked(row, SAMPLE, options))("an empty disk and a far block of a large one", async () => {
     const empty = await openWritten(format, await write(row, { size: MIB, pieces: [] }, options));
@@ -164,11 +167,32 @@ async function outcome(format: DiskFormat, file: ByteSource, image: WrittenImage
   return result;
 }
 const expected = diskBytes(SAMPLE);
-/** Right as far as it goes, or the damage is told. */
-const isHonest = (result: Awaited<ReturnType<typeof outcome>>) =>
-  result instanceof DiskError ||
-  result.notes.some(({ severity }) => severity === "warning") ||
-  same(result.bytes, expected.subarray(0, result.bytes.length));
+/**
+ * Right as far as it goes, or the damage is told: by an error, a warning, or a finding of the check. The last counts because
+ * formats without checksums can be altered into another well-formed image (a table moved to zeros, an entry cleared).
+ */
+async function isHonest(result: Awaited<ReturnType<typeof outcome>>, format: DiskFormat, file: ByteSource, image: WrittenImage) {
+  if (result instanceof DiskError || result.notes.some(({ severity }) => severity === "warning")) return true;
+  if (same(result.bytes, expected.subarray(0, result.bytes.length))) return true;
+  const report = await format.check?.(file, contextOf([file, ...image.files.slice(1)])).catch((error: unknown) => {
+    if (error instanceof DiskError) return error;
+    throw error;
+  });
+  return report instanceof DiskError || (report?.findings.length ?? 0) > 0;
+}
+
+/** qcow2 has flags that no checksum covers: qemu-img, whose check counts every cluster, finds no fault and reads the same bytes. */
+function isAnotherImage(format: DiskFormat, image: WrittenImage, at: number, value: number, bytes: Uint8Array): boolean {
+  if (format.id !== "qcow2" || qemu === null) return false;
+  const place = mkdtempSync(join(folder, "other-"));
+  const file = (image.files[0] as SparseFile).copy();
+  file.write(at, Uint8Array.of(value));
+  file.save(join(place, file.name));
+  const isSound = qemu.run(["check", "-f", format.id, join(place, file.name)]).status === 0;
+  writeFileSync(join(place, "expected"), bytes);
+  const compare = ["compare", "-f", format.id, "-F", "raw", join(place, file.name), join(place, "expected")];
+  return isSound && qemu.run(compare).status === 0;
+}
 
 describe.each(rows.filter(({ format }) => format.id !== "raw"))("$title, damaged", (row) => {
   const { format, options } = row;
@@ -185,15 +209,17 @@ describe.each(rows.filter(({ format }) => format.id !== "raw"))("$title, damaged
     await fc.assert(
       fc.asyncProperty(place, change, async (index, edit) => {
         const at = places[index] as number;
-        const source = altered(file, [[at, edit(original[at] as number)]]);
+        const value = edit(original[at] as number);
+        const source = altered(file, [[at, value]]);
         const head = await source.read(0, Math.min(65536, source.size));
         format.probe(head, head);
         const result = await outcome(format, source, image);
         expect(source.longest).toBeLessThanOrEqual(64 * MIB);
-        if (!isHonest(result))
-          throw new Error(`byte ${at} was ${original[at]}, is ${edit(original[at] as number)}: wrong bytes without a word`);
+        if (await isHonest(result, format, source, image)) return;
+        if (!(result instanceof DiskError) && isAnotherImage(format, image, at, value, result.bytes)) return;
+        throw new Error(`byte ${at} was ${original[at]}, is ${value}: wrong bytes without a word`);
       }),
-      { numRuns: RUNS },
+      { numRuns: RUNS, seed: SEED },
     );
   });
 
@@ -205,7 +231,8 @@ describe.each(rows.filter(({ format }) => format.id !== "raw"))("$title, damaged
       cut.truncate(i < 16 ? Math.floor((file.size * i) / 16) : file.size - [1, 511, 512, 65536][i - 16]!);
       if (cut.size < 0 || cut.size >= file.size) continue;
       const result = await outcome(format, cut, image);
-      if (!isHonest(result)) throw new Error(`cut to ${cut.size} of ${file.size} bytes: wrong bytes without a word`);
+      if (!(await isHonest(result, format, cut, image)))
+        throw new Error(`cut to ${cut.size} of ${file.size} bytes: wrong bytes without a word`);
     }
   });
 });

@@ -26,7 +26,8 @@ test("raw is last and takes what nobody else wants", () => {
 
 test("bytes of no known kind are raw under a name that promises nothing else", async () => {
   expect((await open("disk.img", noise(70_000, 1))).format).toBe("raw");
-  expect((await open("disk", new Uint8Array(512))).format).toBe("raw");
+  expect(await open("disk", new Uint8Array(512))).toMatchObject({ format: "raw", notes: [] });
+  expect(await open("disk.001", new Uint8Array(512))).toMatchObject({ format: "raw", notes: [{ severity: "warning" }] });
 });
 
 test.each(DISK_FORMATS.filter(({ id }) => id !== "raw").flatMap(({ extensions }) => extensions))(

@@ -6,9 +6,10 @@ import { foreignExtension, foreignFormat } from "./foreign.ts";
 import { qcow2 } from "./qcow2/index.ts";
 import { raw } from "./raw/index.ts";
 import { vdi } from "./vdi/index.ts";
+import { vmdk } from "./vmdk/index.ts";
 
 /** Probed in this order; raw accepts anything, so it stays last. A new format is one line here. */
-export const DISK_FORMATS: readonly DiskFormat[] = [qcow2, vdi, raw];
+export const DISK_FORMATS: readonly DiskFormat[] = [qcow2, vmdk, vdi, raw];
 
 /** What a probe is shown of a file: this much of its beginning and its end. */
 const PROBE_BYTES = 1 << 16;
@@ -63,7 +64,10 @@ async function noteOnRaw(file: ByteSource, head: Uint8Array, tail: Uint8Array): 
   const extension = /\.([^.]+)$/.exec(file.name)?.[1]?.toLowerCase() ?? "";
   const promised =
     DISK_FORMATS.find((format) => format !== raw && format.extensions.includes(extension))?.id ?? foreignExtension(extension);
-  if (promised === null) return null;
+  if (promised === null)
+    return /^(000|001|aa)$/.test(extension)
+      ? { text: `${file.name} is named like the first part of a split disk; the other parts are not read.`, severity: "warning" }
+      : null;
   const missing = `${file.name} is named .${extension} but holds no ${promised.startsWith("qcow") ? promised : promised.toUpperCase()} header`;
   if (!(await holdsDisk(file)))
     throw new DiskError("wrong-format", `${missing}: it is damaged or truncated; read it as raw only if you are sure (-f raw)`, place);

@@ -6,7 +6,7 @@ const CHUNK_BYTES = 1024;
 /** What one `add` gives to the zeros that wait: small gaps are worked off on the way and never pile up. */
 const ZEROS_PER_ADD = 4 * PIECE_BYTES;
 
-export function createHasher(kernels: Kernels): Hasher & { disk(size: number): EndingDiskHash } {
+export function createHasher(kernels: Kernels): Hasher {
   return { digest: (message) => kernels.blake3Digest(message).slice(), disk: (size) => new PieceTree(kernels, size) };
 }
 
@@ -19,14 +19,6 @@ export function createHasher(kernels: Kernels): Hasher & { disk(size: number): E
 export function pieceHashes(kernels: Kernels, at: number, length: number, position: number, diskSize: number): Uint8Array {
   if (diskSize <= PIECE_BYTES) return kernels.blake3Digest(kernels.input.subarray(at, at + length));
   return kernels.blake3Pieces(at, length, position / CHUNK_BYTES);
-}
-
-export interface EndingDiskHash extends DiskHash {
-  /**
-   * No piece will be added any more: `advance` may then hash the zeros after the last one, too, bit by bit.
-   * Without it, `advance` is true as soon as no zeros wait before the last piece, and `finish` does the rest in one go.
-   */
-  end(): void;
 }
 
 /** A whole subtree. Numbers count pieces. */
@@ -46,7 +38,7 @@ interface Gap {
  * BLAKE3's tree (section 2.1 of its paper) over the pieces of a disk, as a list of neighbouring subtrees that join as soon as
  * they can. Gaps are filled from the front. Memory: O(log n) for the hashed part, and for what follows each gap that waits.
  */
-class PieceTree implements EndingDiskHash {
+class PieceTree implements DiskHash {
   readonly #kernels: Kernels;
   readonly #size: number;
   readonly #pieces: number;
@@ -65,13 +57,13 @@ class PieceTree implements EndingDiskHash {
     this.#pieces = Math.ceil(size / PIECE_BYTES);
   }
 
-  add(at: number, chainingValue: Uint8Array): void {
+  add(at: number, pieceHash: Uint8Array): void {
     const piece = at / PIECE_BYTES;
     if (!Number.isInteger(piece) || piece < this.#next || piece >= this.#pieces || this.#ended)
       throw new DiskError("usage", `hash: the piece at byte ${at} is out of order`);
     this.#leaveGap(piece);
     const list = this.#gaps.at(-1)?.after ?? this.#front;
-    this.#join(list, { first: piece, count: 1, hash: chainingValue.slice(0, HASH_BYTES) });
+    this.#join(list, { first: piece, count: 1, hash: pieceHash.slice(0, HASH_BYTES) });
     this.#next = piece + 1;
     if (this.#gaps.length > 0) this.advance(ZEROS_PER_ADD);
   }
@@ -98,7 +90,7 @@ class PieceTree implements EndingDiskHash {
   }
 
   finish(): Uint8Array {
-    if (!this.#ended) this.end();
+    if (!this.#ended) throw new DiskError("usage", "hash: asked for before the end of the disk");
     while (!this.advance(ZERO_BYTES_LIMIT));
     const subtrees = [...this.#front];
     let right = (subtrees.pop() as Subtree).hash;

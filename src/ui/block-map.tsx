@@ -88,7 +88,7 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
 
   const map = cells.value;
   return (
-    <section class="block-map" aria-label="Block map">
+    <section class="block-map" aria-label={`Blocks of ${card.name}`}>
       <canvas
         ref={canvas}
         role="img"
@@ -118,19 +118,21 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
 }
 
 function Legend({ card }: { readonly card: ImageCard }) {
-  const amounts: readonly (readonly [Kind | "zero", string, number])[] = [
+  const amounts: readonly (readonly [Kind, string, number])[] = [
     ["data", "Data", card.dataBytes],
     ["packed", "Compressed", card.packedBytes],
     ["zero", "Zeros or unallocated", card.zeroBytes],
   ];
   return (
     <ul class="legend">
-      {amounts.map(([kind, label, amount]) => (
-        <li key={kind}>
-          <span class={`swatch ${kind}`} aria-hidden="true" />
-          {label} <b>{bytes(amount)}</b>
-        </li>
-      ))}
+      {amounts
+        .filter(([, , amount]) => amount > 0)
+        .map(([kind, label, amount]) => (
+          <li key={kind}>
+            <span class={`swatch ${kind}`} aria-hidden="true" />
+            {label} <b>{bytes(amount)}</b>
+          </li>
+        ))}
     </ul>
   );
 }

@@ -6,7 +6,8 @@ import { JobView } from "./job-view.tsx";
 import { Partitions } from "./partition-bar.tsx";
 import { bytes, count, exactBytes, moment } from "./quantities.ts";
 import { type Entry, isBusy } from "./state/entry.ts";
-import { addCompanions, chooseSnapshot, missingName, openEntry, removeEntry } from "./state/images.ts";
+import { kindOf } from "./state/failures.ts";
+import { addCompanions, chooseSnapshot, missingName, readAs, removeEntry, reopenEntry } from "./state/images.ts";
 import { isReadable } from "./state/target.ts";
 import { TargetForm } from "./target-form.tsx";
 
@@ -42,7 +43,7 @@ export function ImageArticle({ entry }: { readonly entry: Entry }) {
           <div class="source">
             <Facts card={card} entry={entry} />
             {isReadable(card) ? <BlockMap entry={entry} card={card} /> : <Unreadable card={card} />}
-            {card.partitions !== null && <Partitions table={card.partitions} size={card.size} />}
+            {card.partitions !== null && <Partitions table={card.partitions} size={card.size} name={card.name} />}
             <Notes card={card} />
             <Details card={card} />
           </div>
@@ -66,9 +67,16 @@ function OpenFailure({ entry, failure }: { readonly entry: Entry; readonly failu
   return (
     <FailureBox failure={failure} during="open">
       {missing === undefined ? (
-        <button type="button" onClick={() => openEntry(entry)}>
-          Try again
-        </button>
+        <>
+          <button type="button" onClick={() => reopenEntry(entry)}>
+            Try again
+          </button>
+          {kindOf(failure) === "wrong-format" && entry.readAs.value === "" && (
+            <button type="button" onClick={() => readAs(entry, "raw")}>
+              Read it as a raw disk
+            </button>
+          )}
+        </>
       ) : (
         <button type="button" class="primary" data-primary onClick={add}>
           Add {missing}…
@@ -140,7 +148,7 @@ function Notes({ card }: { readonly card: ImageCard }) {
   const others = card.files.filter((name) => name !== card.name);
   if (card.notes.length === 0 && others.length === 0) return null;
   return (
-    <section class="notes" aria-label="Remarks">
+    <section class="notes" aria-label={`Remarks on ${card.name}`}>
       <h3>Worth knowing</h3>
       <ul>
         {others.length > 0 && <li>Reads also from {others.join(", ")}.</li>}

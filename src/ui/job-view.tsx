@@ -1,12 +1,13 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { useArrivalFocus } from "./arrival-focus.ts";
 import { FailureBox } from "./failure-box.tsx";
 import { bytes, duration, percent, rate } from "./quantities.ts";
 import { ResultView } from "./result-view.tsx";
 import { askToCancel } from "./state/cancelling.ts";
 import type { Entry, Job } from "./state/entry.ts";
 import { kindOf } from "./state/failures.ts";
-import { openEntry } from "./state/images.ts";
+import { reopenEntry } from "./state/images.ts";
 import { dismissJob, phaseText } from "./state/jobs.ts";
 import { closingSeconds } from "./state/target.ts";
 
@@ -19,12 +20,15 @@ export function JobView({ entry, job }: { readonly entry: Entry; readonly job: J
 }
 
 function Running({ job }: { readonly job: Job }) {
+  const heading = useArrivalFocus();
   const state = job.state.value;
   const progress = job.progress.value;
   const phase = progress?.phase ?? "read";
   return (
     <section class="job" aria-label={`Converting to ${job.request.name}`}>
-      <h3>{job.request.name}</h3>
+      <h3 ref={heading} tabIndex={-1}>
+        {job.request.name}
+      </h3>
       <Steps phase={phase} waiting={state === "waiting"} closes={job.place.kind !== "private"} />
       {state === "waiting" && <p>Waits for the conversion before it.</p>}
       {state === "stopping" && <p>Stopping: the partial file is being removed.</p>}
@@ -124,7 +128,7 @@ function JobFailure({ entry, job }: { readonly entry: Entry; readonly job: Job }
   };
   const reopen = () => {
     dismissJob(entry);
-    void openEntry(entry);
+    void reopenEntry(entry);
   };
   return (
     <FailureBox failure={failure} during="run" leftover={job.leftover.value}>

@@ -14,10 +14,14 @@ export function watchKeys(): void {
       askToCancelCurrent();
     } else if (event.key === "?" && !isField(event.target)) {
       panel.value = "keys";
-    } else if (event.key === "Enter" && (event.target === document.body || event.target === null)) {
+    } else if (event.key === "Enter" && !isControl(event.target)) {
       document.querySelector<HTMLButtonElement>("button[data-primary]:enabled")?.click();
     }
   });
+}
+
+function isControl(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.matches("a, button, input, select, textarea, summary");
 }
 
 function isField(target: EventTarget | null): boolean {

@@ -4,10 +4,10 @@ import { bytes, offset } from "./quantities.ts";
 type Partition = PartitionCard["entries"][number];
 
 /** The partitions as a bar in proportion, and as a list. */
-export function Partitions({ table, size }: { readonly table: PartitionCard; readonly size: number }) {
+export function Partitions({ table, size, name }: { readonly table: PartitionCard; readonly size: number; readonly name: string }) {
   const heading = table.kind === "none" ? "One file system, no partition table" : `${table.kind} partition table`;
   return (
-    <section class="partitions" aria-label="Partitions">
+    <section class="partitions" aria-label={`Partitions of ${name}`}>
       <h3>{heading}</h3>
       {table.entries.length > 0 && (
         <>

@@ -1,5 +1,6 @@
 import { download } from "../platform/window/downloads.ts";
 import type { ImageCard, ResultCard } from "../workers/engine-api.ts";
+import { useArrivalFocus } from "./arrival-focus.ts";
 import { CopyButton } from "./copy-button.tsx";
 import { bytes, count, duration, exactBytes, offset, percent, share } from "./quantities.ts";
 import { Scroller } from "./scroller.tsx";
@@ -14,10 +15,13 @@ const HASH_BYTES_PER_SECOND = 400e6;
 const SHOWN_RANGES = 100;
 
 export function ResultView({ entry, job, result }: { readonly entry: Entry; readonly job: Job; readonly result: ResultCard }) {
+  const heading = useArrivalFocus();
   const saved = result.sourceBytes === 0 ? 0 : 1 - result.outputBytes / result.sourceBytes;
   return (
     <section class="result" aria-label={`Result: ${job.request.name}`}>
-      <h3>{result.verified ? "Done" : "Done, but not verified"}</h3>
+      <h3 ref={heading} tabIndex={-1}>
+        {result.verified ? "Done" : "Done, but not verified"}
+      </h3>
       {result.verified && <p class="verified">✓ verified: read back and compared block by block</p>}
       {result.lost.length > 0 && <Lost job={job} result={result} />}
       <Downloads job={job} result={result} />

@@ -7,7 +7,7 @@ import { bytes, duration } from "./quantities.ts";
 import { blockedBy, convert } from "./state/conversion.ts";
 import { extensionOf, formatCard } from "./state/engine.ts";
 import type { Entry } from "./state/entry.ts";
-import { chooseFormat, chooseOption, closingSeconds, outputStem, shortName, targets } from "./state/target.ts";
+import { chooseFormat, chooseOption, closingSeconds, outputStem, planAgain, shortName, targets } from "./state/target.ts";
 
 const FAT_LIMIT = 4 * 1024 ** 3;
 /** Closing times below this are not worth a sentence. */
@@ -32,7 +32,13 @@ export function TargetForm({ entry, card }: { readonly entry: Entry; readonly ca
         </select>
       </div>
       {plan !== null && <Losses losses={plan.losses} />}
-      {entry.planFailure.value !== null && <FailureBox failure={entry.planFailure.value} during="plan" />}
+      {entry.planFailure.value !== null && (
+        <FailureBox failure={entry.planFailure.value} during="plan">
+          <button type="button" onClick={() => planAgain(entry)}>
+            Try again
+          </button>
+        </FailureBox>
+      )}
       <div class="actions">
         <button
           type="button"
@@ -90,7 +96,7 @@ function PlanText({ plan, picks, folder }: { readonly plan: PlanCard; readonly p
 function Losses({ losses }: { readonly losses: readonly Loss[] }) {
   if (losses.length === 0) return null;
   return (
-    <section class="losses" aria-label="What changes">
+    <section class="losses">
       <h3>What the target cannot carry</h3>
       <ul>
         {losses.map((loss) => (

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DiskError } from "../../core/errors.ts";
-import type { OpenContext } from "../../core/model.ts";
+import type { ByteSource, DiskFormat, OpenContext } from "../../core/model.ts";
 import { scanTable } from "../../core/table-runs.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { readVolume } from "../../testing/image-harness.ts";
@@ -12,6 +12,7 @@ import { qcow2 } from "./index.ts";
 
 const small = generatedFolder("small");
 const malformed = generatedFolder("malformed");
+const check = qcow2.check as NonNullable<DiskFormat["check"]>;
 const qemuImg = judge("qemu-img");
 const qcow2Rows = (folder: string | null) =>
   folder === null ? [] : readTable(readFileSync(join(folder, "manifest.tsv"), "utf8")).filter(({ format }) => format === "qcow2");
@@ -38,9 +39,9 @@ describe.skipIf(small === null)("images of the small corpus", () => {
           .update(await readVolume(volume))
           .digest("hex"),
       ).toBe(row["raw_sha256"]);
-    const report = await (qcow2.check as NonNullable<typeof qcow2.check>)(file, context);
+    const report = await check(file, context);
     expect(report.findings.filter(({ severity }) => severity !== "warning")).toEqual([]);
-    expect(comparable(report)).toEqual(qemuCheck(path));
+    if (qemuImg !== null) expect(comparable(report)).toEqual(qemuCheck(path));
   });
 });
 
@@ -69,42 +70,44 @@ function qemuCheck(path: string): Counts | null {
 
 describe.skipIf(malformed === null)("malformed images", () => {
   const seed = malformed === null ? "" : readFileSync(join(malformed, "seed.nz_sha256"), "utf8").trim();
-  const rows = qcow2Rows(malformed)
-    .filter(({ name }) => !/loop|back-self/.test(name as string))
-    .filter(({ name }) => !/-[014]\.qcow2$/.test(name as string) || !name?.startsWith("trunc/"));
+  // Files too short for the magic are nobody's; noise inside stored data cannot be known.
+  const rows = qcow2Rows(malformed).filter(({ name }) => !/^trunc\/.*-[01]\.|noise-/.test(name as string));
   test.each(rows)("$name: $what", async (row) => {
-    const path = join(malformed as string, row["name"] as string);
+    const [name, expected] = [row["name"] as string, row["expect"] as string];
+    const path = join(malformed as string, name);
     using file = openFileSource(path);
-    const outcome = await readOutcome(path, file);
-    const expected = row["expect"] as string;
-    if (expected.startsWith("decode: the damage")) expect([outcome.result, outcome.warned]).toEqual(["seed", true]);
-    else if (expected.startsWith("clear error")) expect(["error", "parent"]).toContain(outcome.result);
-    appendFileSync("/tmp/q-rows.tsv", "\n" + `${row["name"]}\t${expected.slice(0, 30)}\t${outcome.result}\t${outcome.text}`);
-    const qemu = qemuCheck(path);
-    if (qemu !== null && ((qemu["corruptions"] as number) > 0 || (qemu["leaks"] as number) > 0)) {
-      let ours: string;
-      try {
-        const report = await (qcow2.check as NonNullable<typeof qcow2.check>)(file, contextFor(path));
-        ours = `${report.corruptions} ${report.leaks}`;
-      } catch (error) {
-        ours = String(error);
-      }
-      appendFileSync("/tmp/q-rows.tsv", "\n" + `CHECK\t${row["name"]}\tqemu ${qemu["corruptions"]} ${qemu["leaks"]}\tours ${ours}`);
-    }
+    const { result, warned } = await readOutcome(path, file);
+    if (result === "parent") expect(name).toMatch(/back-|loop-|deep\//);
+    else if (expected.startsWith("decode: the damage")) expect([result, warned]).toEqual(["seed", true]);
+    else if (name.endsWith("l1e-zero.qcow2")) expect(result).toBe("other");
+    else if (expected.startsWith("decode")) expect(result).toBe("seed");
+    else if (expected.startsWith("clear error")) expect(result).toBe("error");
+    else expect(["error", "seed"]).toContain(result);
+    // Chains that loop exhaust qemu-img.
+    const qemu = /loop-|back-self/.test(name) ? null : qemuCheck(path);
+    if (((qemu?.["corruptions"] as number | undefined) ?? 0) > 0) expect(await corruptionsOf(path, file)).toBeGreaterThan(0);
   });
 
-  async function readOutcome(path: string, file: ReturnType<typeof openFileSource>) {
+  /** A file that cannot be checked at all counts as one. */
+  async function corruptionsOf(path: string, file: ByteSource): Promise<number> {
+    try {
+      return (await check(file, contextFor(path))).corruptions;
+    } catch (error) {
+      if (error instanceof DiskError && error.code === "corrupt") return 1;
+      throw error;
+    }
+  }
+
+  async function readOutcome(path: string, file: ByteSource) {
     let warned = false;
     try {
       const volume = await qcow2.open(file, contextFor(path));
       warned = volume.notes.some(({ severity }) => severity === "warning");
-      if (volume.parent !== null) return { result: "parent", text: JSON.stringify(volume.parent.name).slice(0, 60), warned };
-      const bytes = await readVolume(volume);
-      const hash = nonZeroHash(bytes);
-      return { result: hash === seed ? "seed" : "DIFFERENT", text: volume.notes.map(({ text }) => text).join(" "), warned };
+      if (volume.parent !== null) return { result: "parent", warned };
+      return { result: nonZeroHash(await readVolume(volume)) === seed ? "seed" : "other", warned };
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;
-      return { result: "error", text: error.message, warned };
+      return { result: "error", warned };
     }
   }
 });

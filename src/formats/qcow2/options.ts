@@ -119,7 +119,7 @@ export function lossesOf(spec: TargetSpec): Loss[] {
       "The disk is too large for this cluster size",
       `clusters of ${clusterSize} bytes map at most ${inGib(largest)}; choose larger ones`,
     );
-  else if (size + size / 64 > largestFile)
+  else if (size + size / 32 > largestFile)
     block(
       "The disk is too large for these reference counts",
       `${refcountBits} bits with clusters of ${clusterSize} bytes count at most ${inGib(largestFile)} of file; choose larger clusters or fewer bits`,

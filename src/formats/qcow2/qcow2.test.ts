@@ -166,7 +166,7 @@ describe("writing", () => {
       expect(blockers(size, options)).toHaveLength(1);
       expect(() => create(size, options)).toThrow(DiskError);
     }
-    expect(blockers(2 ** 37, { cluster_size: "512" })).toEqual([]);
+    expect(blockers(2 ** 36, { cluster_size: "512" })).toEqual([]);
     expect(blockers(2 ** 50, { cluster_size: "2M" })).toEqual([]);
     expect(target.losses(specFor(target, 1000, "x")).map(({ severity }) => severity)).toEqual(["note"]);
   });

@@ -1,6 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, CheckReport, Finding, OpenContext } from "../../core/model.ts";
 import { type Directory, readDirectory } from "./directory.ts";
+import { GrainTables } from "./grain-tables.ts";
 import { openVmdk, type PlacedSparse } from "./reader.ts";
 import { SharedPlaces } from "./shared-places.ts";
 import {
@@ -68,12 +69,14 @@ class SparseCheck {
   readonly #placed: PlacedSparse;
   readonly #tally: Tally;
   readonly #signal: AbortSignal | undefined;
+  readonly #tables: GrainTables;
   readonly #shared = new SharedPlaces();
   #lastEnd = 0;
   #window = { at: 0, bytes: new Uint8Array(0) };
 
   constructor(placed: PlacedSparse, tally: Tally, signal: AbortSignal | undefined) {
     this.#placed = placed;
+    this.#tables = new GrainTables(placed.extent.source, placed.extent.directory);
     this.#tally = tally;
     this.#signal = signal;
   }
@@ -83,12 +86,13 @@ class SparseCheck {
     this.#tally.total += Math.ceil(header.capacity / header.grain);
     this.#tally.imageEnd = Math.max(this.#tally.imageEnd, Math.min(source.size, header.overHead), directory.at + directory.count * 4);
     const redundant = await this.#redundantDirectory();
+    const copies = redundant && new GrainTables(source, redundant);
     for (let index = 0; index < directory.count; index++) {
       this.#signal?.throwIfAborted();
       if (directory.kindOf(index) !== "table") continue;
       const table = await this.#entries(index);
       this.#tally.imageEnd = Math.max(this.#tally.imageEnd, directory.tableEnd(index));
-      if (redundant !== null) await this.#compare(index, table, redundant);
+      if (redundant !== null && copies !== null) await this.#compare(index, table, redundant, copies);
       await this.#checkMarker(directory.tableAt(index), MARKER_GT, "grain table");
       await this.#checkEntries(index, table);
     }
@@ -122,12 +126,12 @@ class SparseCheck {
     }
   }
 
-  async #entries(index: number, directory = this.#placed.extent.directory): Promise<DataView> {
-    const bytes = await this.#placed.extent.source.read(directory.tableAt(index), directory.entriesIn(index) * 4, this.#signal);
-    return new DataView(bytes.buffer);
+  async #entries(index: number, tables = this.#tables): Promise<DataView> {
+    const bytes = await tables.read(index, this.#signal);
+    return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  async #compare(index: number, table: DataView, redundant: Directory): Promise<void> {
+  async #compare(index: number, table: DataView, redundant: Directory, copies: GrainTables): Promise<void> {
     const { header } = this.#placed.extent;
     const start = this.#placed.start + index * tableSpan(header);
     const guest = { start, length: Math.min(tableSpan(header), header.capacity - index * tableSpan(header)) };
@@ -140,7 +144,7 @@ class SparseCheck {
       });
       return;
     }
-    const other = await this.#entries(index, redundant);
+    const other = await this.#entries(index, copies);
     for (let i = 0; i < table.byteLength; i += 4) {
       if (table.getUint32(i, true) === other.getUint32(i, true)) continue;
       const text = `the redundant grain table ${index} differs from entry ${i / 4} on`;

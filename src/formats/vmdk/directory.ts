@@ -127,9 +127,10 @@ function validateTables(entries: Uint32Array, { source, header, at, fixed, entri
   });
   for (let i = 1; i < used.length; i++) {
     const before = used[i - 1] as number;
-    const index = entries.indexOf(used[i] as number);
+    const sector = used[i] as number;
     const length = before === shortAt ? entriesIn(entries.length - 1) : GTES_PER_GT;
-    if ((used[i] as number) - before < Math.ceil((length * 4) / SECTOR)) fail(index, `on top of another grain table at sector ${before}`);
+    if (sector - before < Math.ceil((length * 4) / SECTOR))
+      fail(entries.indexOf(sector), `on top of another grain table at sector ${before}`);
   }
   return used;
 }

@@ -36,6 +36,7 @@ function create(target: TargetSpec): ImageWriter {
 
 /** qemu-img has no way to set the content id, and does not write VMFS descriptors. */
 function qemuArguments(target: TargetSpec): readonly string[] | null {
+  if (losses(target).some(({ severity }) => severity === "blocker")) return null;
   const { subformat, adapterType, hwVersion } = readSpec(target);
   if (subformat === "vmfs") return null;
   return ["-O", "vmdk", "-o", `subformat=${subformat},adapter_type=${adapterType},hwversion=${hwVersion}`];

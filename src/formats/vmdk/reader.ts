@@ -160,7 +160,7 @@ async function openDescriptorFile(file: ByteSource, context: OpenContext): Promi
 
 /** Names what makes this image unreadable here. */
 function reviewType(assembly: Assembly, { createType, extents, encrypted }: Descriptor): void {
-  if (!READABLE_TYPES.has(createType.toLowerCase())) assembly.unsupported.push(`createType "${createType}"`);
+  if (createType !== "" && !READABLE_TYPES.has(createType.toLowerCase())) assembly.unsupported.push(`createType "${createType}"`);
   for (const type of new Set(extents.map((extent) => extent.type)))
     if (!READABLE_EXTENTS.has(type)) assembly.unsupported.push(`${type} extents`);
   if (encrypted) assembly.unsupported.push("encryption");

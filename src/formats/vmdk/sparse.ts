@@ -12,6 +12,7 @@ import {
   type TableRuns,
 } from "../../core/model.ts";
 import { type Directory, readDirectory } from "./directory.ts";
+import { GrainTables } from "./grain-tables.ts";
 import { inflatedLength } from "./inflated-length.ts";
 import {
   GRAIN_HEADER_BYTES,
@@ -27,9 +28,6 @@ import {
   tableSpan,
 } from "./spec.ts";
 
-/** Tables are read together while they follow each other in the file, this many at most. */
-const TABLES_PER_READ = 64;
-const TABLES_KEPT = 512;
 /** Extents per answer, about. */
 const ENOUGH = 4096;
 /** Marker, data and padding of a grain that does not shrink: qemu-img allows twice the grain. */
@@ -51,6 +49,15 @@ export async function openSparse(source: ByteSource, budget: { directoryBytes: n
     throw new DiskError("corrupt", `vmdk: the file ends at byte ${source.size}, inside its header: it is truncated`, { file, at: 0 });
   const first = parseHeader(await source.read(0, Header.bytes), 0, file);
   const header = first.directory === null ? await readFooter(source, first) : first;
+  if (header.overHead > source.size)
+    throw new DiskError(
+      "corrupt",
+      `vmdk: overHead is ${header.overHead / SECTOR}, but the file ends at byte ${source.size}: it is truncated`,
+      {
+        file,
+        at: Header.offsetOf("overHead"),
+      },
+    );
   const notes: Note[] = [];
   if (header.dirty || first.dirty)
     notes.push({
@@ -132,10 +139,11 @@ export class SparseMap {
   readonly #scan: ScanTable;
   readonly #fileIndex: number;
   readonly #layout: TableLayout;
-  readonly #tables = new Map<number, Uint8Array>();
+  readonly #tables: GrainTables;
 
   constructor(extent: SparseExtent, scan: ScanTable, fileIndex: number) {
     this.#extent = extent;
+    this.#tables = new GrainTables(extent.source, extent.directory);
     this.#scan = scan;
     this.#fileIndex = fileIndex;
     this.#layout = {
@@ -168,9 +176,9 @@ export class SparseMap {
         at = Math.min(next * span, end);
         continue;
       }
-      if (!this.#tables.has(index) && out.length > 0) break;
+      if (!this.#tables.isKept(index) && out.length > 0) break;
       signal?.throwIfAborted();
-      const table = await this.#table(index, signal);
+      const table = await this.#tables.read(index, signal);
       const stop = Math.min((index + 1) * span, end);
       try {
         await this.#addTable(out, index, table, at, stop);
@@ -182,31 +190,6 @@ export class SparseMap {
       at = stop;
     }
     return out;
-  }
-
-  /** Entries of one grain table, straight from the file or kept from a recent read. */
-  async #table(index: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    const known = this.#tables.get(index);
-    if (known !== undefined) return known;
-    const { directory, source } = this.#extent;
-    const at = directory.tableAt(index);
-    let last = index;
-    while (
-      last - index + 1 < TABLES_PER_READ &&
-      directory.kindOf(last + 1) === "table" &&
-      directory.tableAt(last + 1) === directory.tableEnd(last)
-    )
-      last++;
-    const bytes = await source.read(at, directory.tableEnd(last) - at, signal);
-    for (let i = index; i <= last; i++) {
-      const from = directory.tableAt(i) - at;
-      this.#tables.set(i, bytes.slice(from, from + directory.entriesIn(i) * 4));
-    }
-    for (const oldest of this.#tables.keys()) {
-      if (this.#tables.size <= TABLES_KEPT || oldest === index) break;
-      this.#tables.delete(oldest);
-    }
-    return this.#tables.get(index) as Uint8Array;
   }
 
   /** Adds what one table says about `from..to`. */

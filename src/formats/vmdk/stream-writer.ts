@@ -36,6 +36,7 @@ export class StreamWriter implements ImageWriter {
   readonly encoding = { codec: "zlib", window: 32768, keep: "always" } as const;
   readonly sequential = true;
   readonly #spec: VmdkSpec;
+  readonly #descriptor: Uint8Array;
   readonly #directory: Uint32Array;
   #table = new Uint32Array(GTES_PER_GT);
   #tableIndex = -1;
@@ -44,6 +45,7 @@ export class StreamWriter implements ImageWriter {
 
   constructor(spec: VmdkSpec) {
     this.#spec = spec;
+    this.#descriptor = embeddedDescriptor(spec, "RDONLY");
     this.files = [spec.name];
     this.#directory = new Uint32Array(Math.ceil((spec.sectors * SECTOR) / tableSpanOf(GRAIN)));
   }
@@ -83,7 +85,7 @@ export class StreamWriter implements ImageWriter {
     if (this.#end > 0) return;
     const start = new Uint8Array(OVERHEAD_SECTORS * SECTOR);
     start.set(this.#header(GD_AT_END));
-    start.set(embeddedDescriptor(this.#spec, "RDONLY"), SECTOR);
+    start.set(this.#descriptor, SECTOR);
     this.#append(writes, start);
   }
 

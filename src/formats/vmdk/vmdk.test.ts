@@ -10,12 +10,10 @@ import { memorySource } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, FileReference, ImageWriter, PackedExtent, Volume } from "../../core/model.ts";
 import { scanTable } from "../../core/table-runs.ts";
-import { arbitraryDisk, diskBytes, diskOf, noise, type TestDisk } from "../../testing/disks.ts";
-import { openFileSource } from "../../testing/file-source.ts";
+import { arbitraryDisk, diskBytes, noise, type TestDisk } from "../../testing/disks.ts";
 import { checked, contextOf, openWritten, specFor, writeImage } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
 import { vmdk } from "./index.ts";
-import { inflatedLength } from "./inflated-length.ts";
 import { Header, SECTOR } from "./spec.ts";
 
 const target = vmdk.target!;
@@ -108,15 +106,6 @@ async function readVolume(volume: Volume | readonly Volume[], start = 0, length?
   return out;
 }
 
-async function failure(work: Promise<unknown>): Promise<DiskError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(DiskError);
-  return error as DiskError;
-}
-
 /** A context that finds files of a folder by their verbatim names, as a caller with the folder picked would. */
 function contextIn(path: string) {
   return {
@@ -130,9 +119,12 @@ function contextIn(path: string) {
 const openIn = (path: string, name: string) =>
   vmdk.open(memorySource(name, new Uint8Array(readFileSync(join(path, name)))), contextIn(path));
 
+/** Equality without the cost of a deep comparison. */
+const expectSame = (a: Uint8Array, b: Uint8Array) => expect(Buffer.compare(a, b)).toBe(0);
+
 async function sameAs(volume: Volume, disk: TestDisk): Promise<void> {
   expect(volume.size).toBe(disk.size);
-  expect(Buffer.compare(Buffer.from(await readVolume(volume)), Buffer.from(diskBytes(disk)))).toBe(0);
+  expectSame(await readVolume(volume), diskBytes(disk));
 }
 
 describe("writing", () => {
@@ -140,7 +132,7 @@ describe("writing", () => {
     const image = await write(SAMPLE, { subformat });
     await sameAs(await openWritten(vmdk, image), SAMPLE);
     const again = await write(SAMPLE, { subformat });
-    for (const [i, file] of image.files.entries()) expect(await again.files[i]!.read(0, file.size)).toEqual(await file.read(0, file.size));
+    for (const [i, file] of image.files.entries()) expectSame(await again.files[i]!.read(0, file.size), await file.read(0, file.size));
     const report = await vmdk.check!(image.files[0]!, contextOf(image.files));
     expect(report).toMatchObject({ corruptions: 0, leaks: 0, findings: [] });
     expect(image.files[0]!.size).toBeGreaterThanOrEqual(report.imageEndOffset);
@@ -160,7 +152,7 @@ describe("writing", () => {
     const path = (await write(SAMPLE, { subformat })).save(place);
     sevenZip!.must(["t", "-tvmdk", path]);
     const bytes = sevenZip!.bytes(["x", "-so", "-tvmdk", path]);
-    expect(Buffer.compare(Buffer.from(bytes), readFileSync(rawSample))).toBe(0);
+    expectSame(bytes, readFileSync(rawSample));
   });
 
   test.skipIf(vmdkinfo === null).each(SUBFORMATS)("%s: libvmdk accepts it", async (subformat) => {
@@ -225,7 +217,7 @@ describe("writing", () => {
     for (const subformat of SUBFORMATS) {
       const volume = await openWritten(vmdk, await write(disk, { subformat }));
       expect(volume.size).toBe(size);
-      expect(await readVolume(volume, size - 2 * GRAIN, 2 * GRAIN)).toEqual(diskBytes(disk, size - 2 * GRAIN, 2 * GRAIN));
+      expectSame(await readVolume(volume, size - 2 * GRAIN, 2 * GRAIN), diskBytes(disk, size - 2 * GRAIN, 2 * GRAIN));
     }
     const warned = (subformat: string, bytes: number) =>
       target.losses(specFor(target, bytes, "d.vmdk", { subformat })).map(({ severity }) => severity);
@@ -282,4 +274,111 @@ describe("writing", () => {
       { numRuns: 25 },
     );
   });
+});
+
+describe("reading what qemu-img writes", () => {
+  const made = (subformat: string, more = "") => {
+    const place = emptyFolder();
+    qemu!.must(["convert", "-f", "raw", "-O", "vmdk", "-o", `subformat=${subformat}${more}`, rawSample, "d.vmdk"], { cwd: place });
+    return place;
+  };
+
+  test.skipIf(qemu === null).each([
+    ["monolithicSparse", ""],
+    ["monolithicSparse", ",zeroed_grain=on,adapter_type=lsilogic,hwversion=13"],
+    ["streamOptimized", ""],
+    ["monolithicFlat", ""],
+    ["twoGbMaxExtentSparse", ""],
+    ["twoGbMaxExtentFlat", ""],
+  ])("%s%s: the same bytes, the same account of it", async (subformat, more) => {
+    const place = made(subformat, more);
+    const volume = await openIn(place, "d.vmdk");
+    await sameAs(volume, SAMPLE);
+    expect([volume.variant, volume.parent, volume.unsupported]).toEqual([subformat, null, []]);
+    const info = JSON.parse(qemu!.must(["info", "--output", "json", "d.vmdk"], { cwd: place }))["format-specific"].data;
+    expect(volume.details).toMatchObject({ cid: info.cid, "parent-cid": info["parent-cid"], "create-type": subformat });
+    expect(volume.details["extents"]).toHaveLength(info.extents.length);
+    expect(volume.details["extents"]).toMatchObject(info.extents.map((extent: object) => ({ ...extent, format: expect.anything() })));
+    expect(vmdk.probe(new Uint8Array(readFileSync(join(place, "d.vmdk"))).subarray(0, 65536), new Uint8Array(0))).toBe(true);
+    const report = await vmdk.check!(memorySource("d.vmdk", new Uint8Array(readFileSync(join(place, "d.vmdk")))), contextIn(place));
+    expect(report.findings).toEqual([]);
+  });
+
+  test.skipIf(qemu === null)("an extent of a split disk, opened alone, is the disk that it is, with a warning", async () => {
+    const volume = await openIn(made("twoGbMaxExtentSparse"), "d-s001.vmdk");
+    await sameAs(volume, SAMPLE);
+    expect(volume.notes).toMatchObject([{ severity: "warning", text: expect.stringContaining("one extent") }]);
+  });
+
+  test.skipIf(qemu === null)("a delta over a delta reads through its holes, and over zeroed grains not", async () => {
+    const place = made("monolithicSparse");
+    const run = (...args: string[]) => qemu!.must(args, { cwd: place });
+    run("create", "-q", "-f", "vmdk", "-b", "d.vmdk", "-F", "vmdk", "mid.vmdk");
+    const write = (file: string, command: string) => judge("qemu-io")!.must(["-f", "vmdk", "-c", command, file], { cwd: place });
+    write("mid.vmdk", "write -P 0x41 70000 300k");
+    run("create", "-q", "-f", "vmdk", "-o", "zeroed_grain=on", "-b", "mid.vmdk", "-F", "vmdk", "top.vmdk");
+    write("top.vmdk", "write -z 0 64k");
+    const chain = [await openIn(place, "top.vmdk"), await openIn(place, "mid.vmdk"), await openIn(place, "d.vmdk")];
+    expect(chain.map(({ parent }) => parent?.name)).toEqual(["mid.vmdk", "d.vmdk", undefined]);
+    expect(chain[0]!.parent!.id).toBe((chain[1]!.details["cid"] as number).toString(16).padStart(8, "0"));
+    const expected = diskBytes(SAMPLE);
+    expected.fill(0x41, 70000, 70000 + 300 * 1024);
+    expected.fill(0, 0, GRAIN);
+    expectSame(await readVolume(chain), expected);
+  });
+
+  test("compressed grains without markers are plain zlib streams", async () => {
+    const disk: TestDisk = { size: 3 * GRAIN, pieces: [{ start: GRAIN, bytes: noise(2 * GRAIN, 5) }] };
+    const grains = [deflateSync(diskBytes(disk, GRAIN, GRAIN)), deflateSync(diskBytes(disk, 2 * GRAIN, GRAIN))];
+    const image = new Uint8Array(400 * SECTOR);
+    const view = new DataView(image.buffer);
+    const [directory, table, second] = [1, 2, 128 + Math.ceil(grains[0]!.length / SECTOR)];
+    const sparse = Header.read(new Uint8Array(SECTOR));
+    image.set(
+      Header.write({
+        ...sparse,
+        magicNumber: 0x564d444b,
+        version: 3,
+        flags: 0x10000,
+        capacity: 384n,
+        grainSize: 128n,
+        numGTEsPerGT: 512,
+        gdOffset: 1n,
+        overHead: 128n,
+        compressAlgorithm: 1,
+      }),
+    );
+    view.setUint32(directory * SECTOR, table, true);
+    view.setUint32(table * SECTOR + 4, 128, true);
+    view.setUint32(table * SECTOR + 8, second, true);
+    image.set(grains[0]!, 128 * SECTOR);
+    image.set(grains[1]!, second * SECTOR);
+    await sameAs(await vmdk.open(memorySource("d.vmdk", image), contextOf()), disk);
+    expect(await vmdk.check!(memorySource("d.vmdk", image), contextOf())).toMatchObject({ corruptions: 0, compressedClusters: 2 });
+  });
+
+  test.skipIf(sevenZip === null || vmdkinfo === null)(
+    "ZERO and RDONLY extents, which qemu-img drops: the size as libvmdk, the bytes as 7-Zip",
+    async () => {
+      const place = emptyFolder();
+      const [a, b] = [noise(MIB, 1), noise(MIB, 2)];
+      writeFileSync(join(place, "a.bin"), a);
+      writeFileSync(join(place, "b.bin"), b);
+      const save = (name: string, ...extents: string[]) =>
+        writeFileSync(
+          join(place, name),
+          `# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="twoGbMaxExtentFlat"\n\n# Extent description\n${extents.join("\n")}\n\n# The Disk Data Base\n#DDB\n\nddb.adapterType = "ide"\n`,
+        );
+      const swapped = ['RDONLY 1024 FLAT "b.bin" 1024', 'RW 1024 FLAT "b.bin" 0'];
+      const swappedBytes = Buffer.concat([b.subarray(MIB / 2), b.subarray(0, MIB / 2)]);
+      save("zero.vmdk", 'RW 2048 FLAT "a.bin" 0', "RW 2048 ZERO", ...swapped);
+      expectSame(await readVolume(await openIn(place, "zero.vmdk")), Buffer.concat([a, Buffer.alloc(MIB), swappedBytes]));
+      expect(vmdkinfo!.must([join(place, "zero.vmdk")])).toContain(`(${3 * MIB} bytes)`);
+      // 7-Zip 26.02 gives up at a ZERO extent.
+      save("readonly.vmdk", 'RW 2048 FLAT "a.bin" 0', ...swapped);
+      const bytes = await readVolume(await openIn(place, "readonly.vmdk"));
+      expectSame(bytes, Buffer.concat([a, swappedBytes]));
+      expectSame(bytes, sevenZip!.bytes(["x", "-so", "-tvmdk", join(place, "readonly.vmdk")]));
+    },
+  );
 });

@@ -7,11 +7,19 @@ import { reasonOf } from "./file-source.ts";
 
 /** Opens a path for one worker thread. */
 function openPath(handle: unknown, name: string): WorkerFile {
-  const fd = openSync(handle as string, "r");
+  const fd = openForReading(handle as string, name);
   return {
     read: (at, length) => readAll(fd, name, at, length),
     close: () => closeSync(fd),
   };
+}
+
+function openForReading(path: string, name: string): number {
+  try {
+    return openSync(path, "r");
+  } catch (cause) {
+    throw new DiskError("io", `${name} cannot be opened: ${reasonOf(cause as NodeJS.ErrnoException)}`, { file: name, cause });
+  }
 }
 
 async function readAll(fd: number, name: string, at: number, length: number): Promise<Uint8Array<ArrayBuffer>> {

@@ -55,7 +55,6 @@ export async function createFileSink(
     async close(sizes) {
       for (const [i, part] of parts.entries()) {
         await part.handle.truncate(sizes[i] as number).catch(failed(part.name));
-        await part.handle.sync().catch(failed(part.name));
         await part.handle.close();
       }
       for (const { name, temporary, written } of parts) opened.push(await openWritten(name, temporary, written));

@@ -8,6 +8,7 @@ export interface JobRecord {
   readonly source: string;
   readonly sourceHandle: FileSystemFileHandle | null;
   readonly companions: readonly FileSystemFileHandle[];
+  readonly readAs: string;
   readonly snapshot: string;
   readonly format: string;
   readonly options: Readonly<Record<string, string>>;

@@ -3,8 +3,15 @@ import { filesOfDirectory, type GivenFile, type GivenFiles } from "./given-file.
 /** The pickers of the File System Access API; TypeScript's DOM library does not declare them. */
 interface PickerWindow {
   showOpenFilePicker?(options: { multiple: boolean; id: string }): Promise<FileSystemFileHandle[]>;
-  showSaveFilePicker?(options: { suggestedName: string; id: string; startIn?: FileSystemHandle }): Promise<FileSystemFileHandle>;
+  showSaveFilePicker?(options: SaveOptions): Promise<FileSystemFileHandle>;
   showDirectoryPicker?(options: { mode: "read" | "readwrite"; id: string; startIn?: FileSystemHandle }): Promise<FileSystemDirectoryHandle>;
+}
+
+interface SaveOptions {
+  readonly suggestedName: string;
+  readonly id: string;
+  readonly startIn?: FileSystemHandle;
+  readonly types: readonly { readonly accept: { readonly [mime: string]: readonly string[] } }[];
 }
 
 const host = globalThis as unknown as PickerWindow;
@@ -34,11 +41,17 @@ export async function pickFolder(): Promise<GivenFiles | null> {
   }));
 }
 
-/** Call it within the click: browsers ask for a user's gesture. `near` is the source, so that the picker starts beside it. */
+/**
+ * Call it within the click: browsers ask for a user's gesture. `near` is the source, so that the picker starts beside it.
+ * Only files with the result's own extension are shown: the browser empties a file that is chosen, and a source of
+ * another format is then not there to be chosen.
+ */
 export function pickOutputFile(suggestedName: string, near: FileSystemHandle | null): Promise<FileSystemFileHandle | null> {
   const save = host.showSaveFilePicker;
   if (save === undefined) return Promise.resolve(null);
-  return unlessClosed(() => save.call(globalThis, { suggestedName, id: "output", ...(near === null ? {} : { startIn: near }) }));
+  const extension = suggestedName.slice(suggestedName.lastIndexOf("."));
+  const types = [{ accept: { "application/octet-stream": [extension] } }];
+  return unlessClosed(() => save.call(globalThis, { suggestedName, id: "output", types, ...(near === null ? {} : { startIn: near }) }));
 }
 
 export function pickOutputFolder(near: FileSystemHandle | null): Promise<FileSystemDirectoryHandle | null> {

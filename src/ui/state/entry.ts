@@ -14,6 +14,8 @@ export interface Entry {
   readonly key: number;
   readonly given: Signal<GivenFile>;
   readonly companions: Signal<readonly GivenFile[]>;
+  /** Format id that the user chose over what was recognised; empty: as recognised. */
+  readonly readAs: Signal<string>;
   /** Internal snapshot; empty: the current state. */
   readonly snapshot: Signal<string>;
   /** Null while opening and after a failure. */
@@ -67,6 +69,7 @@ export function makeEntry(given: GivenFile, companions: readonly GivenFile[], se
     key: lastKey,
     given: signal(given),
     companions: signal(companions),
+    readAs: signal(""),
     snapshot: signal(""),
     card: signal<ImageCard | null>(null),
     failure: signal<unknown>(null),

@@ -107,6 +107,7 @@ function safety(kind: FailureKind, during: During, leftover: boolean): string {
   if (kind === "same-file") {
     return "Nothing was converted. A browser may empty a file that is chosen for saving: check that the source is still whole before you go on.";
   }
+  if (kind === "taken") return "This tab has written nothing.";
   if (during !== "run") return "Your source file was only read; nothing was written.";
   const rest = leftover
     ? "The file that was being written may still exist: it is not usable and can be deleted."

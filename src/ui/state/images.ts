@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import type { GivenFile, GivenFiles } from "../../platform/window/given-file.ts";
-import type { ImageCard } from "../../workers/engine-api.ts";
+import type { ImageCard, OpenOptions } from "../../workers/engine-api.ts";
 import { announce } from "./announcements.ts";
 import { engine, formats, loadFormats } from "./engine.ts";
 import { type Entry, isBusy, makeEntry, type Settings } from "./entry.ts";
@@ -71,10 +71,10 @@ export async function openEntry(entry: Entry): Promise<void> {
   entry.failure.value = null;
   if (before !== null) await engine().close(before.image);
   const { file, handle } = entry.given.value;
-  const snapshot = entry.snapshot.value;
+  const options = openOptions(entry);
   try {
     const companions = entry.companions.value.map((one) => one.file);
-    const card = await engine().open(file, companions, snapshot === "" ? {} : { snapshot });
+    const card = await engine().open(file, companions, options);
     if (!entries.value.includes(entry)) {
       await engine().close(card.image);
       return;
@@ -85,6 +85,34 @@ export async function openEntry(entry: Entry): Promise<void> {
     entry.failure.value = failure;
     announce(`${file.name} could not be opened.`);
   }
+}
+
+function openOptions(entry: Entry): OpenOptions {
+  const format = entry.readAs.value;
+  const snapshot = entry.snapshot.value;
+  return { ...(format === "" ? {} : { format }), ...(snapshot === "" ? {} : { snapshot }) };
+}
+
+/** A browser never reads a file again that has changed under it; its handle gives the file as it is now. */
+export async function reopenEntry(entry: Entry): Promise<void> {
+  try {
+    entry.given.value = await fresh(entry.given.value);
+    entry.companions.value = await Promise.all(entry.companions.value.map(fresh));
+  } catch (failure) {
+    entry.failure.value = failure;
+    return;
+  }
+  await openEntry(entry);
+}
+
+async function fresh(given: GivenFile): Promise<GivenFile> {
+  return given.handle === null ? given : { file: await given.handle.getFile(), handle: given.handle };
+}
+
+/** For a file without a header that is a disk all the same. */
+export function readAs(entry: Entry, format: string): Promise<void> {
+  entry.readAs.value = format;
+  return openEntry(entry);
 }
 
 function show(entry: Entry, card: ImageCard): void {

@@ -84,7 +84,9 @@ async function run(job: Job, lock: string): Promise<void> {
 
 async function fail(job: Job, failure: unknown): Promise<void> {
   job.failure.value = failure;
-  if (job.place.kind === "file") job.leftover.value = !(await removeIfEmpty(job.place.handle));
+  // The other tab may be writing into this very file.
+  const mine = !(failure instanceof TakenError);
+  if (mine && job.place.kind === "file") job.leftover.value = !(await removeIfEmpty(job.place.handle));
   job.state.value = "failed";
   announce(isAbort(failure) ? "Cancelled." : "The conversion stopped with an error.");
 }
@@ -103,6 +105,7 @@ function recordOf(job: Job, lock: string): JobRecord {
     source: entry.given.value.file.name,
     sourceHandle: entry.given.value.handle,
     companions: entry.companions.value.flatMap((one) => (one.handle !== null && used.has(one.file.name) ? [one.handle] : [])),
+    readAs: entry.readAs.value,
     snapshot: entry.snapshot.value,
     format: request.format,
     options: request.options,

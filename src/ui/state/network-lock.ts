@@ -5,6 +5,7 @@ import { reloadOnceToLock, startServiceWorker } from "../../platform/window/serv
 import { updateWaits } from "./app-update.ts";
 import { engine } from "./engine.ts";
 import { entries } from "./images.ts";
+import { taking } from "./intake.ts";
 
 /**
  * - `checking`: attempts are under way.
@@ -31,7 +32,7 @@ export async function bringLock(): Promise<void> {
   });
   const offline = control !== "unavailable";
   if (control === "ready" && !crossOriginIsolated) {
-    const idle = entries.value.length === 0 && !(await anyJobRuns());
+    const idle = entries.value.length === 0 && !taking.value && !(await anyJobRuns());
     if (idle && reloadOnceToLock()) return;
     networkLock.value = { state: "reload", attempts: [], policies: [], offline };
     return;

@@ -72,6 +72,11 @@ export function watchPlan(entry: Entry): () => void {
   });
 }
 
+/** Asks once more with the same settings. */
+export function planAgain(entry: Entry): void {
+  entry.options.value = { ...entry.options.value };
+}
+
 export function chooseFormat(entry: Entry, format: string): void {
   entry.options.value = {};
   entry.format.value = format;

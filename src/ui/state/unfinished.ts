@@ -6,7 +6,7 @@ import { allow } from "../../platform/window/permissions.ts";
 import type { OutputPlace } from "../../workers/engine-api.ts";
 import { engine } from "./engine.ts";
 import type { Entry } from "./entry.ts";
-import { addFiles, chooseSnapshot } from "./images.ts";
+import { addFiles, chooseSnapshot, readAs } from "./images.ts";
 import { startJob } from "./jobs.ts";
 
 /** Conversions that an earlier visit began and did not end. */
@@ -43,6 +43,7 @@ export async function startAgain(record: JobRecord): Promise<boolean> {
   );
   const entry = added.find((one) => one.given.value.file === given.file);
   if (entry === undefined) return false;
+  if (record.readAs !== "") await readAs(entry, record.readAs);
   if (record.snapshot !== "") await chooseSnapshot(entry, record.snapshot);
   const place = placeOf(record, mayWrite);
   if (place !== null) await restart(entry, record, place);

@@ -1,0 +1,63 @@
+/**
+ * Judges the built terminal program by other people's images, by damaged images and by independent tools.
+ * `node scripts/conformance.mjs [--only=corpus,malformed,matrix,behaviour] [--filter=TEXT] [--program=dist/spindle.js] [--json=PATH]`
+ * One line per failed or skipped row, a summary per section; exit code 1 when a row failed.
+ * Counts go to build/conformance.json; --json writes them in the form of tally.mjs as well.
+ * SPINDLE_CORPUS names the folder of real images (../shared/corpus beside the repository), SPINDLE_GENERATED a folder where
+ * malformed/ has been made already.
+ */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { checkBehaviour } from "./conformance/behaviour.mjs";
+import { checkCorpus } from "./conformance/corpus.mjs";
+import { checkMalformed } from "./conformance/malformed.mjs";
+import { checkMatrix } from "./conformance/matrix.mjs";
+import { judge, programAt } from "./conformance/programs.mjs";
+import { createReport } from "./conformance/report.mjs";
+import { widenPath } from "./executables.mjs";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const SECTIONS = { corpus: checkCorpus, malformed: checkMalformed, matrix: checkMatrix, behaviour: checkBehaviour };
+const JUDGES = ["qemu-img", "qemu-io", "7zz", "vmdkinfo", "sfdisk", "mkfs.ext4", "taskset", "mount", "umount"];
+
+widenPath();
+const { values: given } = parseArgs({
+  options: { only: { type: "string" }, filter: { type: "string" }, program: { type: "string" }, json: { type: "string" } },
+});
+const wanted = given.only?.split(",") ?? Object.keys(SECTIONS);
+const unknown = wanted.find((name) => !(name in SECTIONS));
+if (unknown !== undefined) {
+  console.error(`--only takes ${Object.keys(SECTIONS).join(", ")}, not ${unknown}`);
+  process.exit(2);
+}
+
+const program = resolve(given.program ?? join(root, "dist/spindle.js"));
+const build = join(root, "build");
+mkdirSync(build, { recursive: true });
+const folder = resolve(root, process.env.SPINDLE_CORPUS ?? "../shared/corpus");
+const work = mkdtempSync(join(build, "conformance-"));
+process.once("exit", () => rmSync(work, { recursive: true, force: true }));
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
+const context = {
+  spindle: programAt(program),
+  program,
+  build,
+  work,
+  corpus: existsSync(join(folder, "manifest.tsv")) ? folder : null,
+  judges: Object.fromEntries(JUDGES.map((name) => [name, judge(name)])),
+};
+const report = createReport(given.filter);
+if (!existsSync(program)) await report.section("program", async (section) => section.fail(program, "is not built"));
+else for (const name of wanted) await report.section(name, (section) => SECTIONS[name](section, context));
+
+const passed = report.sections.reduce((sum, section) => sum + section.passed, 0);
+const failures = report.sections.flatMap((section) => section.failures);
+const skips = report.sections.flatMap((section) => section.skips);
+if (passed + failures.length + skips.length === 0) failures.push("conformance: no row was checked");
+writeFileSync(join(build, "conformance.json"), JSON.stringify({ passed, failed: failures.length, skipped: skips.length, skips }, null, 2));
+if (given.json !== undefined) writeFileSync(given.json, JSON.stringify({ passed, failures, skipped: skips }));
+console.log(`conformance: ${passed} passed, ${failures.length} failed, ${skips.length} skipped`);
+process.exitCode = failures.length === 0 ? 0 : 1;

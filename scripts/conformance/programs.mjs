@@ -1,0 +1,63 @@
+/** Starts the program under test and the independent programs that judge it. */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { which } from "../executables.mjs";
+
+const PRELOAD = join(import.meta.dirname, "peak-memory.cjs");
+
+/**
+ * Runs a program to its end; never rejects. `late`: it was killed after `seconds`. `peakKib` only for programs that report it.
+ * `onStart` is given the child.
+ */
+export function runProgram(command, args, { cwd, seconds = 60, env = {}, input, onStart = () => {} } = {}) {
+  return new Promise((resolve) => {
+    const started = performance.now();
+    const stdio = [input === undefined ? "ignore" : "pipe", "pipe", "pipe", "pipe"];
+    const child = spawn(command, args, { cwd, env: { ...process.env, LC_ALL: "C", ...env }, stdio });
+    child.stdin?.end(input);
+    const text = { stdout: "", stderr: "", peak: "" };
+    const collect = (stream, name) => stream?.setEncoding("utf8").on("data", (chunk) => (text[name] += chunk));
+    collect(child.stdout, "stdout");
+    collect(child.stderr, "stderr");
+    collect(child.stdio[3], "peak");
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill("SIGKILL");
+    }, seconds * 1000);
+    const settle = (code, signal) => {
+      clearTimeout(timer);
+      const { stdout, stderr, peak } = text;
+      resolve({ code, signal, late, stdout, stderr, peakKib: Number(peak), seconds: (performance.now() - started) / 1000 });
+    };
+    child.on("error", (error) => {
+      text.stderr += error.message;
+      settle(127, null);
+    });
+    child.on("close", settle);
+    onStart(child);
+  });
+}
+
+/** The program under test as a function of its words. */
+export const programAt = (path) => (args, options) => runProgram(process.execPath, ["--require", PRELOAD, path, ...args], options);
+
+/** What Node itself takes before it does anything. */
+export const baselineKib = async () => (await runProgram(process.execPath, ["--require", PRELOAD, "-e", "0"])).peakKib;
+
+/** An independent program, or null when it is not installed. `must` throws unless it ends with 0. */
+export function judge(name) {
+  const path = which(name);
+  if (path === null) return null;
+  const run = (args, options) => runProgram(path, args, options);
+  const must = async (args, options) => {
+    const result = await run(args, options);
+    if (result.code !== 0) throw new Error(`${name} ${args.join(" ")} ended with ${ending(result)}: ${oneLine(result.stderr + result.stdout)}`);
+    return result.stdout;
+  };
+  return { name, path, run, must };
+}
+
+export const ending = ({ code, signal, late, seconds }) => (late ? `no end after ${seconds.toFixed(1)} s` : (signal ?? `exit code ${code}`));
+
+export const oneLine = (text) => text.trim().replaceAll(/\s*\n\s*/g, " | ").slice(0, 400);

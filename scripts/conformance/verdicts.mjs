@@ -1,0 +1,36 @@
+/** What a run of the program has to look like. Each function resolves to what is wrong, "" when nothing is. */
+import { readdirSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { ending, oneLine } from "./programs.mjs";
+
+/** Lines of stderr that are no error: what the program remarks on the way. */
+const REMARK = /^spindle: (note|warning): /;
+
+export const remarksOf = ({ stderr }) => stderr.split("\n").filter((line) => REMARK.test(line));
+
+/** A failed run must end by itself and say in one line what is wrong with which file (the source or one that it names). */
+export function clearErrorFault(result, source) {
+  if (result.late || result.signal !== null) return `ended by ${ending(result)}`;
+  if (result.code === 0) return "exit code 0, an error was expected";
+  const lines = result.stderr.split("\n").filter((line) => line !== "" && !REMARK.test(line));
+  if (lines.length !== 1) return `${lines.length} error lines: ${oneLine(result.stderr)}`;
+  const [line] = lines;
+  if (!line.startsWith("spindle: ")) return `not an error of the program: ${line}`;
+  if (/\b(Type|Range|Reference|Syntax)Error\b|\bat \S+ \(|:\d+:\d+\b|\bNaN\b|\bundefined\b|\[object/.test(line))
+    return `not a message for people: ${line.slice(0, 300)}`;
+  const besides = readdirSync(dirname(source), { withFileTypes: true }).filter((entry) => entry.isFile());
+  const names = [basename(source), ...besides.map((entry) => entry.name)];
+  if (!names.some((name) => line.includes(name))) return `the message names no file: ${line}`;
+  return "";
+}
+
+/** Nothing of the output may be left, under any name. */
+export function leftoverFault(folder) {
+  const left = readdirSync(folder);
+  return left.length === 0 ? "" : `left behind: ${left.join(", ")}`;
+}
+
+export const successFault = (result) => (result.code === 0 ? "" : `${ending(result)}: ${oneLine(result.stderr)}`);
+
+/** A refusal is a clear error that leaves nothing. */
+export const refusalFaults = (result, source, folder) => [clearErrorFault(result, source), leftoverFault(folder)].filter((fault) => fault !== "");

@@ -1,0 +1,118 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { DiskError } from "../../core/errors.ts";
+import type { ByteSource, OpenContext, Volume } from "../../core/model.ts";
+import { scanTable } from "../../core/table-runs.ts";
+import { openFileSource } from "../../testing/file-source.ts";
+import { readVolume } from "../../testing/image-harness.ts";
+import { corpusFolder, generatedFolder, readTable } from "../../testing/judges.ts";
+import { vmdk } from "./index.ts";
+
+const MOST_BYTES = 256 << 20;
+const BLOCK = 64 << 10;
+
+/** SHA-256 over the blocks that are not all zero, each after its offset, and then the size. */
+function contentHash(bytes: Uint8Array): string {
+  const hash = createHash("sha256");
+  const number = (value: number) => {
+    const out = Buffer.alloc(8);
+    out.writeBigUInt64BE(BigInt(value));
+    return out;
+  };
+  const zero = Buffer.alloc(BLOCK);
+  for (let at = 0; at < bytes.length; at += BLOCK) {
+    const block = bytes.subarray(at, at + BLOCK);
+    if (Buffer.compare(block, zero.subarray(0, block.length)) !== 0) hash.update(number(at)).update(block);
+  }
+  return hash.update(number(bytes.length)).digest("hex");
+}
+
+/** Files beside the image, by verbatim name: what has a path in it is not found. */
+function besides(path: string): OpenContext {
+  const resolve = async ({ name }: { name: string }): Promise<ByteSource | null> => {
+    const place = join(dirname(path), name);
+    return /[\\/:]/.test(name) || !existsSync(place) ? null : openFileSource(place);
+  };
+  return { resolve, scanTable };
+}
+
+/** The image and the layers below it. */
+async function openChain(path: string): Promise<readonly Volume[]> {
+  const chain = [await vmdk.open(openFileSource(path), besides(path))];
+  for (let top = chain[0]!; top.parent !== null; top = chain.at(-1)!) {
+    const parent = await besides(path).resolve(top.parent);
+    if (parent === null || chain.length > 8)
+      throw new DiskError("missing-file", `${top.parent.name} was not given`, { needs: top.parent.name });
+    chain.push(await vmdk.open(parent, besides(path)));
+    if (Number.parseInt(top.parent.id!, 16) !== chain.at(-1)!.details["cid"])
+      throw new DiskError("corrupt", "the parent was changed after its child was made");
+  }
+  return chain;
+}
+
+const malformed = generatedFolder("malformed");
+describe.skipIf(malformed === null)("malformed images", () => {
+  const rows =
+    malformed === null ? [] : readTable(readFileSync(join(malformed, "manifest.tsv"), "utf8")).filter(({ format }) => format === "vmdk");
+  const seed = malformed === null ? "" : readFileSync(join(malformed, "seed.nz_sha256"), "utf8").trim().slice(0, 63);
+  test.each(rows.map((row) => [row["name"]!, row] as const))(
+    "%s: an error that names the problem, or the seed's bytes",
+    async (name, row) => {
+      const path = join(malformed!, name);
+      let outcome: string;
+      try {
+        if (statSync(path).size < 4) throw new DiskError("wrong-format", "too short to be any image");
+        const chain = await openChain(path);
+        for (const { unsupported } of chain) if (unsupported.length > 0) throw new DiskError("unsupported", unsupported.join());
+        const hash = contentHash(await readVolume(chain));
+        outcome = hash.startsWith(seed)
+          ? `seed${chain[0]!.notes.length > 0 ? `, ${chain[0]!.notes[0]!.text}` : ""}`
+          : `OTHER ${chain[0]!.size}`;
+      } catch (error) {
+        if (!(error instanceof DiskError)) throw error;
+        outcome = `error ${error.code}: ${error.message} @${error.at}`;
+      }
+      if (row["expect"]!.startsWith("decode")) expect(outcome).toMatch(/^seed, /);
+      expect(outcome).not.toMatch(/^OTHER/);
+    },
+  );
+});
+
+/** Files that were made by other tools, and the hash of what they hold. */
+const corpus = corpusFolder();
+const generated = generatedFolder("small");
+const known = [
+  ...(corpus === null
+    ? []
+    : readTable(readFileSync(join(corpus, "manifest.tsv"), "utf8")).map((row) => ({ folder: join(corpus, "files"), row }))),
+  ...(generated === null
+    ? []
+    : readTable(readFileSync(join(generated, "manifest.tsv"), "utf8")).map((row) => ({ folder: generated, row }))),
+].filter(({ row }) => row["format"] === "vmdk" && /\.(vmdk|img)$/.test(row["name"]!));
+
+describe.skipIf(known.length === 0)("images of other tools", () => {
+  test.each(known.map(({ folder, row }) => [row["name"]!, folder, row] as const))("%s", async (name, folder, row) => {
+    const path = join(folder, name);
+    const chain = await openChain(path).catch((error: unknown) => {
+      if (error instanceof DiskError && row["expect"]?.startsWith("clear error")) return error;
+      throw error;
+    });
+    if (chain instanceof DiskError) {
+      expect(chain.code).toBe("missing-file");
+      return;
+    }
+    const [top] = chain as [Volume];
+    if (row["virtual_size"] !== "-") expect(top.size).toBe(Number(row["virtual_size"]));
+    if (top.unsupported.length > 0) {
+      expect(top.unsupported.join()).toMatch(/seSparse|vmfsSparse/);
+      await expect(top.extents(0, 512)).rejects.toThrow(DiskError);
+      return;
+    }
+    const report = await vmdk.check!(openFileSource(path), besides(path));
+    expect(report.findings.filter(({ severity }) => severity === "corruption")).toEqual([]);
+    if (row["nz_sha256"] === "-" || top.size > MOST_BYTES) return;
+    expect(contentHash(await readVolume(chain)).startsWith(row["nz_sha256"]!.slice(0, 63))).toBe(true);
+  });
+});
