@@ -16,19 +16,19 @@ import {
 // real bytes, and a match counts only after comparing them.
 const HASH_BITS: u32 = 13;
 const HASH_FACTOR: u32 = 0x9e3779b1;
-const HASH_TABLE: usize = memory.data(4 << HASH_BITS, 16);
+const HASH_TABLE: usize = memory.data(8 << HASH_BITS, 16);
 const MIN_MATCH: u32 = 4;
 
 // Search compares words of eight bytes, so the last seven bytes of the source start no match.
-const WORD_BYTES: u32 = 8;
+const WORD_BYTES: u32 = 16;
 
 // A match shorter than this gives way to a longer one that starts at the next byte.
-const LAZY_BELOW: u32 = 8;
+const LAZY_BELOW: u32 = 16;
 // Bytes of a match that are entered into the hash table; of longer ones only the start, so that runs stay fast.
-const INSERT_LIMIT: u32 = 64;
+const INSERT_LIMIT: u32 = 300;
 // After 1 << SKIP_SHIFT literals in a row every second byte is searched, then every third, and so on: data that does not
 // compress is passed quickly.
-const SKIP_SHIFT: u32 = 6;
+const SKIP_SHIFT: u32 = 8;
 
 /** A block takes about this much of the source; one cluster of 64 KiB is one block. */
 export const BLOCK_BYTES: u32 = 1 << 16;
@@ -55,7 +55,7 @@ export function startMatches(src: usize, end: usize, window: u32): void {
   source = src;
   sourceEnd = end;
   windowSize = window;
-  memory.fill(HASH_TABLE, 0, 4 << HASH_BITS);
+  memory.fill(HASH_TABLE, 0, 8 << HASH_BITS);
   if (!lengthSymbolsReady) prepareLengthSymbols();
 }
 
@@ -108,7 +108,12 @@ export function findMatches(start: usize): usize {
     at += length;
     literalStart = at;
     const insertEnd = min(min(at, inserted + INSERT_LIMIT), searchEnd);
-    for (; inserted < insertEnd; inserted++) insert(inserted);
+    for (; inserted < insertEnd; inserted += 4) {
+      insert(inserted);
+      insert(inserted + 1);
+      insert(inserted + 2);
+      insert(inserted + 3);
+    }
   }
   for (; at < blockEnd; at++) increment(LITERAL_FREQUENCIES, load<u8>(at));
   if (at > literalStart) {
@@ -134,50 +139,78 @@ function increment(counters: usize, index: u32): void {
 }
 
 function bucketOf(word: u32): usize {
-  return HASH_TABLE + (((word * HASH_FACTOR) >> (32 - HASH_BITS)) << 2);
+  return HASH_TABLE + (((word * HASH_FACTOR) >> (32 - HASH_BITS)) << 3);
+}
+
+/** The bucket with a position at its front; no second time, so that entering a position ahead of its search does no harm. */
+function withPosition(bucket: u64, position: u32): u64 {
+  const isNewest = u64((bucket & 0xffff) == ((position & 0xffff) as u64));
+  return (bucket << (16 - (isNewest << 4))) | ((position & 0xffff) as u64);
 }
 
 function insert(at: usize): void {
   const bucket = bucketOf(load<u32>(at));
-  store<u32>(bucket, (load<u32>(bucket) << 16) | (((at - source) as u32) & 0xffff));
+  store<u64>(bucket, withPosition(load<u64>(bucket), (at - source) as u32));
 }
 
 /**
- * Enters `at` into the table and returns the better of the two earlier positions, as length << 16 | distance, or 0.
- * Both are measured over the first eight bytes without a branch: which one matches cannot be predicted.
+ * Enters `at` into the table and returns the best of the earlier positions, as length << 16 | distance, or 0.
+ * All are measured over the first 16 bytes without a branch: which one matches cannot be predicted, and a wrong guess
+ * costs more than all four comparisons.
  */
 function search(at: usize): u32 {
-  const word = load<u64>(at);
-  const bucket = bucketOf(word as u32);
+  const bytes = v128.load(at);
+  const bucket = bucketOf(load<u32>(at));
   const position = (at - source) as u32;
-  const candidates = load<u32>(bucket);
-  store<u32>(bucket, (candidates << 16) | (position & 0xffff));
+  const candidates = load<u64>(bucket);
+  store<u64>(bucket, withPosition(candidates, position));
   const reach = min(windowSize, position);
-
-  // A distance of 0 (an entry of 65536 bytes ago) becomes the greatest number here and is out of reach as well.
-  const near = (position - candidates) & 0xffff;
-  const far = (position - (candidates >> 16)) & 0xffff;
-  const nearSame = ((ctz(word ^ load<u64>(at - near)) >> 3) as u32) & -u32(near - 1 < reach);
-  const farSame = ((ctz(word ^ load<u64>(at - far)) >> 3) as u32) & -u32(far - 1 < reach);
-  const same = max(nearSame, farSame);
+  const best = max(
+    max(rate(at, bytes, (position - (candidates as u32)) & 0xffff, reach), rate(at, bytes, (position - ((candidates >> 16) as u32)) & 0xffff, reach)),
+    max(rate(at, bytes, (position - ((candidates >> 32) as u32)) & 0xffff, reach), rate(at, bytes, (position - ((candidates >> 48) as u32)) & 0xffff, reach)),
+  );
+  const same = best >> 16;
   if (same < MIN_MATCH) return 0;
-  if (same < WORD_BYTES) return (same << 16) | select<u32>(near, far, nearSame >= farSame);
+  if (same < WORD_BYTES) return best ^ 0xffff;
+  return searchLong(at, candidates, reach);
+}
 
+/** Equal bytes << 16 | ~distance, so that the nearest of equals is the greatest; 0 if out of reach. */
+function rate(at: usize, bytes: v128, distance: u32, reach: u32): u32 {
+  // A distance of 0 (an entry of 65536 bytes ago) becomes the greatest number here and is out of reach as well.
+  const inReach = distance - 1 < reach;
+  const same = sameBytes(bytes, v128.load(at - select<u32>(distance, 0, inReach)));
+  return select<u32>((same << 16) | (distance ^ 0xffff), 0, inReach);
+}
+
+function searchLong(at: usize, candidates: u64, reach: u32): u32 {
+  const position = (at - source) as u32;
   const longest = min(MAX_MATCH, (sourceEnd - at) as u32);
-  const nearLength = nearSame == WORD_BYTES ? matchLength(at, at - near, longest) : 0;
-  const farLength = farSame == WORD_BYTES ? matchLength(at, at - far, longest) : 0;
-  return nearLength >= farLength ? (nearLength << 16) | near : (farLength << 16) | far;
+  let best: u32 = 0;
+  for (let i = 0; i < 4; i++) {
+    const distance = (position - (candidates as u32)) & 0xffff;
+    candidates >>= 16;
+    if (distance - 1 >= reach) continue;
+    const length = matchLength(at, at - distance, longest);
+    if (length > best >> 16) best = (length << 16) | distance;
+  }
+  return best;
+}
+
+/** Number of equal bytes before the first difference, 16 if there is none. */
+function sameBytes(a: v128, b: v128): u32 {
+  return ctz(~i8x16.bitmask(i8x16.eq(a, b))) as u32;
 }
 
 /** Length of a match whose first eight bytes are known to be equal. */
 function matchLength(at: usize, from: usize, longest: u32): u32 {
-  let length = WORD_BYTES;
+  let length: u32 = 0;
   while (length < longest) {
-    const difference = load<u64>(at + length) ^ load<u64>(from + length);
-    if (difference) return min(length + ((ctz(difference) >> 3) as u32), longest);
-    length += WORD_BYTES;
+    const same = sameBytes(v128.load(at + length), v128.load(from + length));
+    length += same;
+    if (same < WORD_BYTES) break;
   }
-  return longest;
+  return min(length, longest);
 }
 
 function prepareLengthSymbols(): void {

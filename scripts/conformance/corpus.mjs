@@ -1,7 +1,8 @@
 /** Section "real images": images that other projects test with, against their recorded content hashes. */
+
+import { spawn } from "node:child_process";
 import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { spawn } from "node:child_process";
 import { pipeline } from "node:stream/promises";
 import { which } from "../executables.mjs";
 import { contentHash, fileHash, hashByReading, hashByTool } from "./content-hash.mjs";
@@ -22,7 +23,13 @@ const PEELERS = {
 };
 
 /** `zip:x.gz < gz < bz2`: the file is bz2 around gz around a zip with the member x.gz. */
-const layersOf = (wrapper) => (wrapper === "-" ? [] : wrapper.split("<").map((layer) => layer.trim()).reverse());
+const layersOf = (wrapper) =>
+  wrapper === "-"
+    ? []
+    : wrapper
+        .split("<")
+        .map((layer) => layer.trim())
+        .reverse();
 
 export async function checkCorpus(section, { spindle, corpus, work }) {
   if (corpus === null) {
@@ -113,7 +120,9 @@ async function contentFault(row, target, tool) {
 
 /** The message must name a file that the image names and that is not there. */
 function missingFault({ stderr }, source) {
-  const head = readFileSync(source).subarray(0, 1 << 16).toString("latin1");
+  const head = readFileSync(source)
+    .subarray(0, 1 << 16)
+    .toString("latin1");
   const named = [...head.matchAll(/[\w.-]+\.(?:vmdk|raw|img|qcow2|data|dat)\b/g)].map(([name]) => name);
   const missing = named.filter((name) => name !== basename(source) && !existsSync(join(dirname(source), name)));
   return missing.some((name) => stderr.includes(name)) ? "" : `the message names none of ${missing.join(", ")}: ${stderr.trim()}`;

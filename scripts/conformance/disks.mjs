@@ -93,7 +93,11 @@ const DISKS = {
   zero: (path) => writeDisk(path, 16 * MIB, []),
   sparse: makeSparse,
   /** No byte of it is zero, so what is foreseen for it and what is written are the same. */
-  dense: (path) => writeDisk(path, 3 * MIB + 512, [[0, Buffer.alloc(3 * MIB + 512, 0x11)], [MIB, noise(MIB, 6).map((byte) => byte | 1)]]),
+  dense: (path) =>
+    writeDisk(path, 3 * MIB + 512, [
+      [0, Buffer.alloc(3 * MIB + 512, 0x11)],
+      [MIB, noise(MIB, 6).map((byte) => byte | 1)],
+    ]),
 };
 
 export const makeDisk = (name, path, judges) => DISKS[name](path, judges);

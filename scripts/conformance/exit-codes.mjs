@@ -46,7 +46,7 @@ async function makeImages({ qemuImg, disks }, path) {
   const block = Number(clean.readBigUInt64BE(table));
   const used = clean.length >> 16;
   const counted = (name, edits) => {
-    const image = Buffer.from(clean);
+    const image = Buffer.concat([clean, Buffer.alloc(4 << 16)]); // the leaked cluster lies inside the file
     for (const [cluster, count] of edits) image.writeUInt16BE(count, block + cluster * 2);
     writeFileSync(path(name), image);
   };
@@ -84,8 +84,9 @@ async function compareRow({ section, spindle, qemuImg, path }, a, b, code, words
     const theirs = await qemuImg.run(["compare", ...words, path(a), path(b)]);
     const faults = ours.code === code ? [] : [`exit code ${ours.code}, not ${code}: ${ours.stderr}`];
     if (theirs.code !== code && a !== "cut.qcow2") faults.push(`qemu-img itself ends with ${theirs.code}: the row is wrong`);
-    if (code < 2 && ours.stdout !== theirs.stdout) faults.push(`says ${JSON.stringify(ours.stdout)}, qemu-img ${JSON.stringify(theirs.stdout)}`);
-    if (code === 2) faults.push(clearErrorFault(ours, path("odd.raw")));
+    if (code < 2 && ours.stdout !== theirs.stdout)
+      faults.push(`says ${JSON.stringify(ours.stdout)}, qemu-img ${JSON.stringify(theirs.stdout)}`);
+    if (code === 2) faults.push(clearErrorFault(ours, path(a === "cut.qcow2" ? a : b)));
     return faults;
   });
 }

@@ -15,7 +15,9 @@ const REQUIRED = [
 const ALLOCATION_SLACK = 1 << 16;
 
 export function infoFaults(ours, theirs) {
-  const faults = REQUIRED.filter((name) => name in theirs && !(name in ours)).map((name) => `info has no ${name} (${JSON.stringify(theirs[name])})`);
+  const faults = REQUIRED.filter((name) => name in theirs && !(name in ours)).map(
+    (name) => `info has no ${name} (${JSON.stringify(theirs[name])})`,
+  );
   return [...faults, ...differences(ours, theirs, "info")];
 }
 

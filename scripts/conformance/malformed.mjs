@@ -41,7 +41,10 @@ export async function checkMalformed(section, context) {
 async function generate(corpus, folder) {
   const stamp = join(folder, "made-by");
   const version = (await runProgram("qemu-img", ["--version"])).stdout;
-  const mark = createHash("sha256").update(readFileSync(join(corpus, GENERATOR))).update(version).digest("hex");
+  const mark = createHash("sha256")
+    .update(readFileSync(join(corpus, GENERATOR)))
+    .update(version)
+    .digest("hex");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === mark) return folder;
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });

@@ -23,5 +23,8 @@ export function pairwise(factors, allowed = () => true) {
 }
 
 function product(factors) {
-  return Object.entries(factors).reduce((rows, [name, values]) => rows.flatMap((row) => values.map((value) => ({ ...row, [name]: value }))), [{}]);
+  return Object.entries(factors).reduce(
+    (rows, [name, values]) => rows.flatMap((row) => values.map((value) => ({ ...row, [name]: value }))),
+    [{}],
+  );
 }

@@ -52,12 +52,18 @@ export function judge(name) {
   const run = (args, options) => runProgram(path, args, options);
   const must = async (args, options) => {
     const result = await run(args, options);
-    if (result.code !== 0) throw new Error(`${name} ${args.join(" ")} ended with ${ending(result)}: ${oneLine(result.stderr + result.stdout)}`);
+    if (result.code !== 0)
+      throw new Error(`${name} ${args.join(" ")} ended with ${ending(result)}: ${oneLine(result.stderr + result.stdout)}`);
     return result.stdout;
   };
   return { name, path, run, must };
 }
 
-export const ending = ({ code, signal, late, seconds }) => (late ? `no end after ${seconds.toFixed(1)} s` : (signal ?? `exit code ${code}`));
+export const ending = ({ code, signal, late, seconds }) =>
+  late ? `no end after ${seconds.toFixed(1)} s` : (signal ?? `exit code ${code}`);
 
-export const oneLine = (text) => text.trim().replaceAll(/\s*\n\s*/g, " | ").slice(0, 400);
+export const oneLine = (text) =>
+  text
+    .trim()
+    .replaceAll(/\s*\n\s*/g, " | ")
+    .slice(0, 400);

@@ -25,7 +25,8 @@ function qcow2Variants() {
   };
   const rows = pairwise(factors, (row) => {
     const old = row.compat === "0.10";
-    if (old && (row.packing === "zstd" || row.extended_l2 === "on" || row.refcount_bits !== 16 || row.lazy_refcounts === "on")) return false;
+    if (old && (row.packing === "zstd" || row.extended_l2 === "on" || row.refcount_bits !== 16 || row.lazy_refcounts === "on"))
+      return false;
     if (row.extended_l2 === "on" && row.cluster_size < 16384) return false;
     if (row.refcount_bits !== 16 && ![1024, 65536].includes(row.cluster_size)) return false;
     if (row.preallocation !== "off" && (row.packing !== "plain" || row.disk === "sparse" || row.cluster_size < 4096)) return false;
@@ -41,7 +42,8 @@ function qcow2Variants() {
       format: "qcow2",
       disk,
       holesInData: options.preallocation !== "off",
-      make: (qemuImg, raw, image, run) => qemuImg.must(["convert", ...words, "-f", "raw", "-O", "qcow2", "-o", optionsOf(all), raw, image], run),
+      make: (qemuImg, raw, image, run) =>
+        qemuImg.must(["convert", ...words, "-f", "raw", "-O", "qcow2", "-o", optionsOf(all), raw, image], run),
     };
   });
 }
@@ -127,6 +129,7 @@ function layered() {
     format: "qcow2",
     disk: "gpt",
     changed: true,
+    holesInData: true,
     async make(qemuImg, disk, image, run, qemuIo) {
       await qemuImg.must(["convert", "-f", "raw", "-O", "raw", disk, "base.raw"], run);
       await qemuImg.must(["create", "-q", "-f", "qcow2", "-o", "extended_l2=on", "-b", "base.raw", "-F", "raw", image], run);

@@ -33,4 +33,5 @@ export function leftoverFault(folder) {
 export const successFault = (result) => (result.code === 0 ? "" : `${ending(result)}: ${oneLine(result.stderr)}`);
 
 /** A refusal is a clear error that leaves nothing. */
-export const refusalFaults = (result, source, folder) => [clearErrorFault(result, source), leftoverFault(folder)].filter((fault) => fault !== "");
+export const refusalFaults = (result, source, folder) =>
+  [clearErrorFault(result, source), leftoverFault(folder)].filter((fault) => fault !== "");

@@ -52,8 +52,7 @@ export function createPool(ports: readonly WorkerPort[], hasher: Hasher): Worker
       const id = ++lastSource;
       sources.set(id, source);
       const { name, size, origin } = source;
-      if (origin !== null)
-        for (const port of ports) port.post({ type: "attach", id, name, size, handle: origin.handle, at: origin.at }, []);
+      for (const port of ports) port.post({ type: "attach", id, name, size, origin }, []);
       return id;
     },
     detach(id) {

@@ -7,7 +7,7 @@ import { Partitions } from "./partition-bar.tsx";
 import { bytes, count, exactBytes, moment } from "./quantities.ts";
 import { type Entry, isBusy } from "./state/entry.ts";
 import { kindOf } from "./state/failures.ts";
-import { addCompanions, chooseSnapshot, missingName, readAs, removeEntry, reopenEntry } from "./state/images.ts";
+import { addCompanions, chooseSnapshot, isClosable, missingName, readAs, removeEntry, reopenEntry } from "./state/images.ts";
 import { isReadable } from "./state/target.ts";
 import { TargetForm } from "./target-form.tsx";
 
@@ -29,7 +29,7 @@ export function ImageArticle({ entry }: { readonly entry: Entry }) {
         <button
           type="button"
           class="small quiet"
-          disabled={isBusy(entry.job.value)}
+          disabled={!isClosable(entry)}
           aria-label={`Close ${name}`}
           onClick={() => removeEntry(entry)}
         >
@@ -71,6 +71,11 @@ function OpenFailure({ entry, failure }: { readonly entry: Entry; readonly failu
           <button type="button" onClick={() => reopenEntry(entry)}>
             Try again
           </button>
+          {entry.snapshot.value !== "" && (
+            <button type="button" onClick={() => chooseSnapshot(entry, "")}>
+              Open the current state
+            </button>
+          )}
           {kindOf(failure) === "wrong-format" && entry.readAs.value === "" && (
             <button type="button" onClick={() => readAs(entry, "raw")}>
               Read it as a raw disk

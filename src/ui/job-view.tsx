@@ -9,7 +9,7 @@ import type { Entry, Job } from "./state/entry.ts";
 import { kindOf } from "./state/failures.ts";
 import { reopenEntry } from "./state/images.ts";
 import { dismissJob, phaseText } from "./state/jobs.ts";
-import { closingSeconds } from "./state/target.ts";
+import { closingSeconds } from "./target-defaults.ts";
 
 export function JobView({ entry, job }: { readonly entry: Entry; readonly job: Job }) {
   const state = job.state.value;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytes, count, duration, exactBytes, offset, percent, rate, share } from "./quantities.ts";
+import { bytes, count, duration, exactBytes, offset, percent, rate, share, times } from "./quantities.ts";
 
 const plain = (text: string) => text.replaceAll("\u00a0", " ");
 
@@ -36,6 +36,7 @@ describe("quantities", () => {
     expect(percent(999, 1000)).toBe(99);
     expect(percent(1000, 1000)).toBe(100);
     expect(percent(0, 0)).toBe(100);
+    expect([times(2.04), times(21.4), times(8433)]).toEqual(["2", "21", "8,433"]);
     expect(share(0.125)).toBe("13%");
   });
 

@@ -60,6 +60,11 @@ export function share(part: number): string {
   return percents.format(part);
 }
 
+/** 21.4 → "21" */
+export function times(factor: number): string {
+  return factor < 10 ? precise.format(Math.round(factor * 10) / 10) : whole.format(factor);
+}
+
 /** Milliseconds since 1970 → "Nov 21, 2026, 2:02 PM" */
 export function moment(milliseconds: number): string {
   return moments.format(milliseconds);

@@ -2,13 +2,13 @@ import { download } from "../platform/window/downloads.ts";
 import type { ImageCard, ResultCard } from "../workers/engine-api.ts";
 import { useArrivalFocus } from "./arrival-focus.ts";
 import { CopyButton } from "./copy-button.tsx";
-import { bytes, count, duration, exactBytes, offset, percent, share } from "./quantities.ts";
+import { bytes, count, duration, exactBytes, offset, percent, share, times } from "./quantities.ts";
 import { Scroller } from "./scroller.tsx";
 import { anotherLike } from "./state/conversion.ts";
 import type { Entry, Job } from "./state/entry.ts";
 import { explain } from "./state/failures.ts";
 import { dismissJob } from "./state/jobs.ts";
-import { checksumKey, checksums, computeChecksum, downloadOutput, releaseOutputs } from "./state/outputs.ts";
+import { checksumKey, checksums, computeChecksum, downloadOutput, isKept, isUnsaved, releaseOutputs } from "./state/outputs.ts";
 
 /** Hashing speed used for the estimate; most of a huge sparse disk is zeros that need no reading. */
 const HASH_BYTES_PER_SECOND = 400e6;
@@ -16,7 +16,6 @@ const SHOWN_RANGES = 100;
 
 export function ResultView({ entry, job, result }: { readonly entry: Entry; readonly job: Job; readonly result: ResultCard }) {
   const heading = useArrivalFocus();
-  const saved = result.sourceBytes === 0 ? 0 : 1 - result.outputBytes / result.sourceBytes;
   return (
     <section class="result" aria-label={`Result: ${job.request.name}`}>
       <h3 ref={heading} tabIndex={-1}>
@@ -33,8 +32,7 @@ export function ResultView({ entry, job, result }: { readonly entry: Entry; read
         <div>
           <dt>After</dt>
           <dd title={exactBytes(result.outputBytes)}>
-            {bytes(result.outputBytes)}{" "}
-            <small>{saved >= 0.005 ? `${share(saved)} less` : saved <= -0.005 ? `${share(-saved)} more` : "the same"}</small>
+            {bytes(result.outputBytes)} <small>{changeText(result.sourceBytes, result.outputBytes)}</small>
           </dd>
         </div>
         <div>
@@ -46,7 +44,9 @@ export function ResultView({ entry, job, result }: { readonly entry: Entry; read
         {result.files.map((file, i) => (
           <li key={file.name}>
             <b>{file.name}</b> <span title={exactBytes(file.size)}>{bytes(file.size)}</span>
-            <ChecksumLine job={job} file={i} name="SHA-256" label={`SHA-256 of ${file.name}`} known={null} size={file.size} />
+            {isKept(job) && (
+              <ChecksumLine job={job} file={i} name="SHA-256" label={`SHA-256 of ${file.name}`} known={null} size={file.size} />
+            )}
           </li>
         ))}
         <li>
@@ -66,11 +66,18 @@ export function ResultView({ entry, job, result }: { readonly entry: Entry; read
           Another one with the same settings…
         </button>
         <button type="button" class="quiet" onClick={() => dismissJob(entry)}>
-          Back to the settings
+          {isUnsaved(job) ? "Discard the result" : "Back to the settings"}
         </button>
       </div>
     </section>
   );
+}
+
+function changeText(before: number, after: number): string {
+  const ratio = before === 0 ? 1 : after / before;
+  if (ratio >= 2) return `${times(ratio)} times as much`;
+  if (ratio >= 1.005) return `${share(ratio - 1)} more`;
+  return ratio <= 0.995 ? `${share(1 - ratio)} less` : "the same";
 }
 
 function Downloads({ job, result }: { readonly job: Job; readonly result: ResultCard }) {

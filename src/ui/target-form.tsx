@@ -7,7 +7,8 @@ import { bytes, duration } from "./quantities.ts";
 import { blockedBy, convert } from "./state/conversion.ts";
 import { extensionOf, formatCard } from "./state/engine.ts";
 import type { Entry } from "./state/entry.ts";
-import { chooseFormat, chooseOption, closingSeconds, outputStem, planAgain, shortName, targets } from "./state/target.ts";
+import { chooseFormat, chooseOption, outputStem, planAgain, targets } from "./state/target.ts";
+import { closingSeconds, shortName } from "./target-defaults.ts";
 
 const FAT_LIMIT = 4 * 1024 ** 3;
 /** Closing times below this are not worth a sentence. */

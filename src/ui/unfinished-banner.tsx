@@ -3,8 +3,8 @@ import type { JobRecord } from "../platform/window/job-records.ts";
 import { FailureBox } from "./failure-box.tsx";
 import { moment } from "./quantities.ts";
 import { intakeFailure } from "./state/intake.ts";
-import { shortName } from "./state/target.ts";
 import { forgetUnfinished, startAgain, unfinished } from "./state/unfinished.ts";
+import { shortName } from "./target-defaults.ts";
 
 /** What earlier visits began and could not end. */
 export function UnfinishedBanners() {

@@ -1,11 +1,13 @@
 import { signal } from "@preact/signals";
 import type { GivenFile, GivenFiles } from "../../platform/window/given-file.ts";
 import type { ImageCard, OpenOptions } from "../../workers/engine-api.ts";
+import { defaultTarget } from "../target-defaults.ts";
 import { announce } from "./announcements.ts";
 import { engine, formats, loadFormats } from "./engine.ts";
 import { type Entry, isBusy, makeEntry, type Settings } from "./entry.ts";
+import { isUnsaved, releaseOutputs } from "./outputs.ts";
 import { rememberOpened } from "./recents.ts";
-import { defaultTarget, targets, watchPlan } from "./target.ts";
+import { targets, watchPlan } from "./target.ts";
 
 /** The cards, in the order in which their files came. */
 export const entries = signal<readonly Entry[]>([]);
@@ -139,12 +141,19 @@ export function addCompanions(entry: Entry, files: readonly GivenFile[]): Promis
   return openEntry(entry);
 }
 
+/** Neither at work nor the only place of a result. */
+export function isClosable(entry: Entry): boolean {
+  return !isBusy(entry.job.value) && !isUnsaved(entry.job.value);
+}
+
 export function removeEntry(entry: Entry): void {
-  if (isBusy(entry.job.value)) return;
+  if (!isClosable(entry)) return;
   stops.get(entry.key)?.();
   stops.delete(entry.key);
   entries.value = entries.value.filter((other) => other !== entry);
-  const card = entry.card.value;
+  const { value: card } = entry.card;
+  const { value: job } = entry.job;
+  if (job !== null) releaseOutputs(job);
   if (card !== null) void engine().close(card.image);
 }
 

@@ -16,9 +16,18 @@ export function downloadOutput(job: Job, index: number): void {
   job.downloaded.value = new Set([...job.downloaded.value, index]);
 }
 
-/** Removes the private copies; downloads that have ended are not touched by it. */
+/** A result that lies in the private store only: it would be lost with the card. */
+export function isUnsaved(job: Job | null): boolean {
+  return job !== null && job.outputs.value.some((_, i) => !job.downloaded.value.has(i));
+}
+
+/** The written files can still be read (for a checksum). */
+export function isKept(job: Job): boolean {
+  return job.place.kind !== "private" || job.outputs.value.length > 0;
+}
+
+/** Removes the private copies and lets the engine forget the job; finished downloads and picked files are not touched by it. */
 export function releaseOutputs(job: Job): void {
-  if (job.outputs.value.length === 0) return;
   job.outputs.value = [];
   void engine().discard(job.number);
 }

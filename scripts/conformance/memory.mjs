@@ -1,0 +1,50 @@
+/** Rows of the behaviour section: huge disks take little memory, and what cannot be made is said. */
+import { mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { makeDisk } from "./disks.mjs";
+import { baselineKib } from "./programs.mjs";
+import { clearErrorFault, leftoverFault, successFault } from "./verdicts.mjs";
+
+/** Over what Node takes by itself, for JavaScript, kernels and buffers together. */
+const MOST_KIB = 300 << 10;
+const SIZES = { "1 TiB sparse": "1T", "64 TiB empty": "64T" };
+
+export async function checkMemory({ section, spindle, judges, folder }) {
+  if (!section.wants("TiB")) return;
+  const qemuImg = judges["qemu-img"];
+  if (qemuImg === null) return section.skip("memory", "qemu-img is not installed, which makes the huge disks");
+  const base = await baselineKib();
+  const disks = folder();
+  await makeDisk("sparse", join(disks, "sparse.raw"), judges);
+  await qemuImg.must(["convert", "-f", "raw", "-O", "qcow2", join(disks, "sparse.raw"), join(disks, "1T.qcow2")]);
+  await qemuImg.must(["create", "-q", "-f", "qcow2", join(disks, "64T.qcow2"), "64T"]);
+  const jobs = [
+    ["1 TiB sparse", "raw"],
+    ["1 TiB sparse", "qcow2"],
+    ["1 TiB sparse", "qcow2", "-c"],
+    ["1 TiB sparse", "vmdk", "-o", "subformat=streamOptimized"],
+    ["1 TiB sparse", "vdi"],
+    ["64 TiB empty", "qcow2"],
+    ["64 TiB empty", "vdi"],
+  ];
+  for (const [disk, format, ...words] of jobs)
+    await section.row(`memory: ${disk} qcow2 to ${[format, ...words].join(" ")}`, async () => {
+      const source = join(disks, `${SIZES[disk]}.qcow2`);
+      const target = join(folder(), `out.${format}`);
+      const result = await spindle(["convert", "-O", format, ...words, source, target], { seconds: 60 });
+      const peak = `${(result.peakKib / 1024).toFixed(0)} MiB, Node alone ${(base / 1024).toFixed(0)} MiB, ${result.seconds.toFixed(1)} s`;
+      section.note(`${disk} qcow2 to ${[format, ...words].join(" ")}: peak ${peak}`);
+      if (result.code !== 0) return successFault(result);
+      const faults = [result.peakKib - base > MOST_KIB ? `peak ${peak}` : ""];
+      if (statSync(target).blocks * 512 > 2 ** 30) faults.push(`takes ${statSync(target).blocks * 512} bytes on the disk`);
+      const { code, stdout, stderr } = await qemuImg.run(["compare", "-f", "qcow2", "-F", format, source, target], { seconds: 60 });
+      return code === 0 ? faults : [...faults, `qemu-img compare: ${(stdout + stderr).trim()}`];
+    });
+  await section.row("a 64 TiB disk to vmdk says why not", async () => {
+    const out = folder();
+    mkdirSync(out, { recursive: true });
+    const source = join(disks, "64T.qcow2");
+    const result = await spindle(["convert", "-O", "vmdk", source, join(out, "out.vmdk")], { seconds: 60 });
+    return [clearErrorFault(result, source), leftoverFault(out)];
+  });
+}
