@@ -5,9 +5,6 @@ export const TYPE_STORED: u32 = 0;
 export const TYPE_FIXED: u32 = 1;
 export const TYPE_DYNAMIC: u32 = 2;
 
-// §3.2.4: the length field of a stored block has 16 bits.
-export const MAX_STORED: u32 = 65535;
-
 // §3.2.5 – §3.2.7: alphabets. The fixed codes have two symbols more than ever occur.
 export const LITERAL_SYMBOLS: u32 = 286;
 export const FIXED_LITERAL_SYMBOLS: u32 = 288;

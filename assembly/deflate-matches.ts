@@ -16,7 +16,7 @@ import {
 // real bytes, and a match counts only after comparing them.
 const HASH_BITS: u32 = 13;
 const HASH_FACTOR: u32 = 0x9e3779b1;
-const HASH_TABLE: usize = memory.data(8 << HASH_BITS, 16);
+const HASH_TABLE: usize = memory.data(4 << HASH_BITS, 16);
 const MIN_MATCH: u32 = 4;
 
 // Search compares words of eight bytes, so the last seven bytes of the source start no match.
@@ -24,14 +24,13 @@ const WORD_BYTES: u32 = 16;
 
 // A match shorter than this gives way to a longer one that starts at the next byte.
 const LAZY_BELOW: u32 = 16;
-// Bytes of a match that are entered into the hash table; of longer ones only the start, so that runs stay fast.
-const INSERT_LIMIT: u32 = 300;
 // After 1 << SKIP_SHIFT literals in a row every second byte is searched, then every third, and so on: data that does not
 // compress is passed quickly.
 const SKIP_SHIFT: u32 = 8;
 
-/** A block takes about this much of the source; one cluster of 64 KiB is one block. */
-export const BLOCK_BYTES: u32 = 1 << 16;
+// A block takes this much of the source, and the rest of a match that begins inside. Clusters often change in kind
+// half-way, and two sets of codes are smaller then than one.
+const BLOCK_BYTES: u32 = 1 << 15;
 
 // One sequence is a run of literals and the match after it: run length (u32), then match length << 16 | distance, or 0
 // for the literals that end a block.
@@ -55,7 +54,7 @@ export function startMatches(src: usize, end: usize, window: u32): void {
   source = src;
   sourceEnd = end;
   windowSize = window;
-  memory.fill(HASH_TABLE, 0, 8 << HASH_BITS);
+  memory.fill(HASH_TABLE, 0, 4 << HASH_BITS);
   if (!lengthSymbolsReady) prepareLengthSymbols();
 }
 
@@ -107,13 +106,8 @@ export function findMatches(start: usize): usize {
     increment(DISTANCE_FREQUENCIES, distanceSymbol(match & 0xffff));
     at += length;
     literalStart = at;
-    const insertEnd = min(min(at, inserted + INSERT_LIMIT), searchEnd);
-    for (; inserted < insertEnd; inserted += 4) {
-      insert(inserted);
-      insert(inserted + 1);
-      insert(inserted + 2);
-      insert(inserted + 3);
-    }
+    const insertEnd = min(at, searchEnd);
+    for (; inserted < insertEnd; inserted++) insert(inserted);
   }
   for (; at < blockEnd; at++) increment(LITERAL_FREQUENCIES, load<u8>(at));
   if (at > literalStart) {
@@ -139,62 +133,39 @@ function increment(counters: usize, index: u32): void {
 }
 
 function bucketOf(word: u32): usize {
-  return HASH_TABLE + (((word * HASH_FACTOR) >> (32 - HASH_BITS)) << 3);
-}
-
-/** The bucket with a position at its front; no second time, so that entering a position ahead of its search does no harm. */
-function withPosition(bucket: u64, position: u32): u64 {
-  const isNewest = u64((bucket & 0xffff) == ((position & 0xffff) as u64));
-  return (bucket << (16 - (isNewest << 4))) | ((position & 0xffff) as u64);
+  return HASH_TABLE + (((word * HASH_FACTOR) >> (32 - HASH_BITS)) << 2);
 }
 
 function insert(at: usize): void {
   const bucket = bucketOf(load<u32>(at));
-  store<u64>(bucket, withPosition(load<u64>(bucket), (at - source) as u32));
+  store<u32>(bucket, (load<u32>(bucket) << 16) | (((at - source) as u32) & 0xffff));
 }
 
 /**
- * Enters `at` into the table and returns the best of the earlier positions, as length << 16 | distance, or 0.
- * All are measured over the first 16 bytes without a branch: which one matches cannot be predicted, and a wrong guess
- * costs more than all four comparisons.
+ * Enters `at` into the table and returns the better of the two earlier positions, as length << 16 | distance, or 0.
+ * Both are measured over the first eight bytes without a branch: which one matches cannot be predicted.
  */
 function search(at: usize): u32 {
   const bytes = v128.load(at);
   const bucket = bucketOf(load<u32>(at));
   const position = (at - source) as u32;
-  const candidates = load<u64>(bucket);
-  store<u64>(bucket, withPosition(candidates, position));
+  const candidates = load<u32>(bucket);
+  store<u32>(bucket, (candidates << 16) | (position & 0xffff));
   const reach = min(windowSize, position);
-  const best = max(
-    max(rate(at, bytes, (position - (candidates as u32)) & 0xffff, reach), rate(at, bytes, (position - ((candidates >> 16) as u32)) & 0xffff, reach)),
-    max(rate(at, bytes, (position - ((candidates >> 32) as u32)) & 0xffff, reach), rate(at, bytes, (position - ((candidates >> 48) as u32)) & 0xffff, reach)),
-  );
-  const same = best >> 16;
-  if (same < MIN_MATCH) return 0;
-  if (same < WORD_BYTES) return best ^ 0xffff;
-  return searchLong(at, candidates, reach);
-}
 
-/** Equal bytes << 16 | ~distance, so that the nearest of equals is the greatest; 0 if out of reach. */
-function rate(at: usize, bytes: v128, distance: u32, reach: u32): u32 {
   // A distance of 0 (an entry of 65536 bytes ago) becomes the greatest number here and is out of reach as well.
-  const inReach = distance - 1 < reach;
-  const same = sameBytes(bytes, v128.load(at - select<u32>(distance, 0, inReach)));
-  return select<u32>((same << 16) | (distance ^ 0xffff), 0, inReach);
-}
+  const near = (position - candidates) & 0xffff;
+  const far = (position - (candidates >> 16)) & 0xffff;
+  const nearSame = select<u32>(sameBytes(bytes, v128.load(at - near)), 0, near - 1 < reach);
+  const farSame = select<u32>(sameBytes(bytes, v128.load(at - far)), 0, far - 1 < reach);
+  const same = max(nearSame, farSame);
+  if (same < MIN_MATCH) return 0;
+  if (same < WORD_BYTES) return (same << 16) | select<u32>(near, far, nearSame >= farSame);
 
-function searchLong(at: usize, candidates: u64, reach: u32): u32 {
-  const position = (at - source) as u32;
   const longest = min(MAX_MATCH, (sourceEnd - at) as u32);
-  let best: u32 = 0;
-  for (let i = 0; i < 4; i++) {
-    const distance = (position - (candidates as u32)) & 0xffff;
-    candidates >>= 16;
-    if (distance - 1 >= reach) continue;
-    const length = matchLength(at, at - distance, longest);
-    if (length > best >> 16) best = (length << 16) | distance;
-  }
-  return best;
+  const nearLength = nearSame == WORD_BYTES ? matchLength(at, at - near, longest) : 0;
+  const farLength = farSame == WORD_BYTES ? matchLength(at, at - far, longest) : 0;
+  return nearLength >= farLength ? (nearLength << 16) | near : (farLength << 16) | far;
 }
 
 /** Number of equal bytes before the first difference, 16 if there is none. */
@@ -204,7 +175,7 @@ function sameBytes(a: v128, b: v128): u32 {
 
 /** Length of a match whose first eight bytes are known to be equal. */
 function matchLength(at: usize, from: usize, longest: u32): u32 {
-  let length: u32 = 0;
+  let length = WORD_BYTES;
   while (length < longest) {
     const same = sameBytes(v128.load(at + length), v128.load(from + length));
     length += same;

@@ -21,7 +21,6 @@ import {
   MAX_CODE_LENGTH,
   MAX_LENGTH_CODE_LENGTH,
   MAX_MATCH,
-  MAX_STORED,
   REPEAT_ZERO_LONG,
   REPEAT_ZERO_SHORT,
   setFixedLiteralLengths,
@@ -152,27 +151,22 @@ function priceSymbols(literalLengths: usize, distanceLengths: usize): u32 {
   return bits;
 }
 
-/** Bits of a stored form without the first block header, at worst: up to seven bits fill the byte before each LEN. */
+/** Bits of a stored block after BFINAL and BTYPE, at worst: up to seven bits fill the byte before LEN. */
 function priceStored(size: u32): u32 {
-  const blocks = max<u32>((size + MAX_STORED - 1) / MAX_STORED, 1);
-  return (size << 3) + blocks * (STORED_HEADER_BYTES * 8 + 7) + (blocks - 1) * BLOCK_HEADER_BITS;
+  return 7 + ((STORED_HEADER_BYTES + size) << 3);
 }
 
-/** RFC 1951 §3.2.4. */
+/** RFC 1951 §3.2.4. A block of findMatches is always short enough for one stored block. */
 function writeStored(start: usize, end: usize, isFinal: bool): bool {
-  let at = start;
-  do {
-    const size = min((end - at) as u32, MAX_STORED);
-    const bits = (bitCount as u32) + BLOCK_HEADER_BITS;
-    if (outputAt + ((bits + 7) >> 3) + STORED_HEADER_BYTES + size > outputEnd) return false;
-    putBits(u32(isFinal && at + size == end) | (TYPE_STORED << 1), BLOCK_HEADER_BITS);
-    flushToByte();
-    store<u16>(outputAt, size);
-    store<u16>(outputAt, ~size, 2);
-    memory.copy(outputAt + STORED_HEADER_BYTES, at, size);
-    outputAt += STORED_HEADER_BYTES + size;
-    at += size;
-  } while (at < end);
+  const size = (end - start) as u32;
+  const bits = (bitCount as u32) + BLOCK_HEADER_BITS;
+  if (outputAt + ((bits + 7) >> 3) + STORED_HEADER_BYTES + size > outputEnd) return false;
+  putBits(u32(isFinal) | (TYPE_STORED << 1), BLOCK_HEADER_BITS);
+  flushToByte();
+  store<u16>(outputAt, size);
+  store<u16>(outputAt, ~size, 2);
+  memory.copy(outputAt + STORED_HEADER_BYTES, start, size);
+  outputAt += STORED_HEADER_BYTES + size;
   return true;
 }
 

@@ -5,7 +5,7 @@ import { defaultTarget } from "../target-defaults.ts";
 import { announce } from "./announcements.ts";
 import { engine, formats, loadFormats } from "./engine.ts";
 import { type Entry, isBusy, makeEntry, type Settings } from "./entry.ts";
-import { isUnsaved, releaseOutputs } from "./outputs.ts";
+import { isUnsaved, leaveOutputs } from "./outputs.ts";
 import { rememberOpened } from "./recents.ts";
 import { targets, watchPlan } from "./target.ts";
 
@@ -153,7 +153,7 @@ export function removeEntry(entry: Entry): void {
   entries.value = entries.value.filter((other) => other !== entry);
   const { value: card } = entry.card;
   const { value: job } = entry.job;
-  if (job !== null) releaseOutputs(job);
+  if (job !== null) leaveOutputs(job);
   if (card !== null) void engine().close(card.image);
 }
 

@@ -7,7 +7,7 @@ import { percent } from "../quantities.ts";
 import { announce } from "./announcements.ts";
 import { engine, nextJobNumber } from "./engine.ts";
 import { type Entry, isBusy, type Job, makeJob } from "./entry.ts";
-import { releaseOutputs, takeOutputs } from "./outputs.ts";
+import { leaveOutputs, takeOutputs } from "./outputs.ts";
 
 /** Jobs that wait or run, in order; one runs at a time. */
 const queue = signal<readonly Job[]>([]);
@@ -131,7 +131,7 @@ export async function cancelJob(job: Job): Promise<void> {
 export function dismissJob(entry: Entry): void {
   const job = entry.job.value;
   if (job === null || isBusy(job)) return;
-  releaseOutputs(job);
+  leaveOutputs(job);
   entry.job.value = null;
 }
 

@@ -18,7 +18,7 @@ export function downloadOutput(job: Job, index: number): void {
 
 /** A result that lies in the private store only: it would be lost with the card. */
 export function isUnsaved(job: Job | null): boolean {
-  return job !== null && job.outputs.value.some((_, i) => !job.downloaded.value.has(i));
+  return job?.outputs.value.some((_, i) => !job.downloaded.value.has(i)) ?? false;
 }
 
 /** The written files can still be read (for a checksum). */
@@ -30,6 +30,14 @@ export function isKept(job: Job): boolean {
 export function releaseOutputs(job: Job): void {
   job.outputs.value = [];
   void engine().discard(job.number);
+}
+
+/**
+ * The user has finished with the card. A private copy whose download was started stays until a later visit tidies it
+ * away: the browser may still be reading it, and does not say when it is done.
+ */
+export function leaveOutputs(job: Job): void {
+  if (job.downloaded.value.size === 0 || job.outputs.value.length === 0) releaseOutputs(job);
 }
 
 /** Frees what a tab that was closed or crashed has left behind. */
