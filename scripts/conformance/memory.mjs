@@ -37,6 +37,8 @@ export async function checkMemory({ section, spindle, judges, folder }) {
       if (result.code !== 0) return successFault(result);
       const faults = [result.peakKib - base > MOST_KIB ? `peak ${peak}` : ""];
       if (statSync(target).blocks * 512 > 2 ** 30) faults.push(`takes ${statSync(target).blocks * 512} bytes on the disk`);
+      // qemu-img asks for each of 64 Mi blocks of a VDI; its size and that nothing is allocated say the same.
+      if (disk === "64 TiB empty" && format === "vdi") return [...faults, await emptyFault(qemuImg, target)];
       const { code, stdout, stderr } = await qemuImg.run(["compare", "-f", "qcow2", "-F", format, source, target], { seconds: 60 });
       return code === 0 ? faults : [...faults, `qemu-img compare: ${(stdout + stderr).trim()}`];
     });
@@ -44,7 +46,13 @@ export async function checkMemory({ section, spindle, judges, folder }) {
     const out = folder();
     mkdirSync(out, { recursive: true });
     const source = join(disks, "64T.qcow2");
-    const result = await spindle(["convert", "-O", "vmdk", source, join(out, "out.vmdk")], { seconds: 60 });
+    const result = await spindle(["convert", "-O", "vmdk", source, join(out, "out.vmdk")], { seconds: 20 });
     return [clearErrorFault(result, source), leftoverFault(out)];
   });
+}
+
+async function emptyFault(qemuImg, image) {
+  const size = JSON.parse(await qemuImg.must(["info", "--output=json", image]))["virtual-size"];
+  const allocated = JSON.parse(await qemuImg.must(["check", "--output=json", image]))["allocated-clusters"] ?? 0;
+  return size === 64 * 2 ** 40 && allocated === 0 ? "" : `qemu-img sees ${size} bytes and ${allocated} allocated blocks`;
 }

@@ -8,8 +8,8 @@ const REMARK = /^spindle: (note|warning): /;
 
 export const remarksOf = ({ stderr }) => stderr.split("\n").filter((line) => REMARK.test(line));
 
-/** A failed run must end by itself and say in one line what is wrong with which file (the source or one that it names). */
-export function clearErrorFault(result, source) {
+/** A failed run must end by itself and say in one line what is wrong with which file (the source, one beside it, or one of `others`). */
+export function clearErrorFault(result, source, ...others) {
   if (result.late || result.signal !== null) return `ended by ${ending(result)}`;
   if (result.code === 0) return "exit code 0, an error was expected";
   const lines = result.stderr.split("\n").filter((line) => line !== "" && !REMARK.test(line));
@@ -19,7 +19,7 @@ export function clearErrorFault(result, source) {
   if (/\b(Type|Range|Reference|Syntax)Error\b|\bat \S+ \(|:\d+:\d+\b|\bNaN\b|\bundefined\b|\[object/.test(line))
     return `not a message for people: ${line.slice(0, 300)}`;
   const besides = readdirSync(dirname(source), { withFileTypes: true }).filter((entry) => entry.isFile());
-  const names = [basename(source), ...besides.map((entry) => entry.name)];
+  const names = [basename(source), ...others, ...besides.map((entry) => entry.name)];
   if (!names.some((name) => line.includes(name))) return `the message names no file: ${line}`;
   return "";
 }

@@ -11,6 +11,9 @@ import type { Range } from "./model.ts";
  */
 export type DiskErrorCode = "wrong-format" | "corrupt" | "unsupported" | "missing-file" | "io" | "limit" | "usage";
 
+/** Why the machine refused, where a user can do something about it. */
+export type IoReason = "disk-full" | "permission" | "file-changed";
+
 export interface ErrorPlace {
   /** Name of the file, as the user knows it. */
   readonly file?: string | undefined;
@@ -20,6 +23,8 @@ export interface ErrorPlace {
   readonly guest?: Range | undefined;
   /** For `missing-file`: the exact name to ask for. */
   readonly needs?: string | undefined;
+  /** For `io`. */
+  readonly reason?: IoReason | undefined;
   readonly cause?: unknown;
 }
 
@@ -30,6 +35,7 @@ export class DiskError extends Error {
   readonly at: number | undefined;
   readonly guest: Range | undefined;
   readonly needs: string | undefined;
+  readonly reason: IoReason | undefined;
 
   constructor(code: DiskErrorCode, message: string, place: ErrorPlace = {}) {
     super(message, { cause: place.cause });
@@ -39,6 +45,7 @@ export class DiskError extends Error {
     this.at = place.at;
     this.guest = place.guest;
     this.needs = place.needs;
+    this.reason = place.reason;
   }
 }
 
@@ -51,12 +58,22 @@ export interface PlainError {
   readonly at: number | undefined;
   readonly guest: Range | undefined;
   readonly needs: string | undefined;
+  readonly reason: IoReason | undefined;
 }
 
 export function toPlainError(error: unknown): PlainError {
   const disk = error instanceof DiskError ? error : null;
   const { name, message } = error instanceof Error ? error : { name: "Error", message: String(error) };
-  return { name, message, code: disk?.code ?? null, file: disk?.file, at: disk?.at, guest: disk?.guest, needs: disk?.needs };
+  return {
+    name,
+    message,
+    code: disk?.code ?? null,
+    file: disk?.file,
+    at: disk?.at,
+    guest: disk?.guest,
+    needs: disk?.needs,
+    reason: disk?.reason,
+  };
 }
 
 export function fromPlainError(plain: PlainError): Error {

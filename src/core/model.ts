@@ -113,6 +113,8 @@ export interface Volume {
   /** What the extents' `file` counts into. */
   readonly files: readonly ByteSource[];
   readonly parent: FileReference | null;
+  /** What a child states in `FileReference.id` of this volume (CID, UUID); null when the format has no such thing. */
+  readonly identity: string | null;
   readonly snapshots: readonly Snapshot[];
   /** Features that make the data unreadable here; `info` still works, `extents` throws `unsupported`. */
   readonly unsupported: readonly string[];

@@ -6,6 +6,9 @@ import type { Disk } from "./disk.ts";
 /** More layers than this is taken for a loop that identity did not catch. */
 const MAX_LAYERS = 256;
 
+/** A guest sees whole sectors; what a last part of one lacks is zero. */
+const SECTOR = 512;
+
 /** Opens an image and, through the context's resolver, every parent below it. */
 export async function openDisk(file: ByteSource, context: OpenContext, format?: string): Promise<Disk> {
   const chain: Volume[] = [];
@@ -19,6 +22,8 @@ export async function openDisk(file: ByteSource, context: OpenContext, format?: 
       throw new DiskError("corrupt", `${source.name}: the chain of parents leads back to this file`, { file: source.name });
     opened.push(source);
     const volume: Volume = await openImage(source, chain.length === 0 ? context : { ...context, snapshot: undefined }, nextFormat);
+    const child = chain[chain.length - 1];
+    if (child !== undefined) requireIdentity(child, volume, source);
     chain.push(volume);
     notes.push(...volume.notes);
     next = null;
@@ -32,7 +37,19 @@ export async function openDisk(file: ByteSource, context: OpenContext, format?: 
     }
   }
   const top = chain[0] as Volume;
-  return { size: top.size, chain, notes };
+  return { size: Math.ceil(top.size / SECTOR) * SECTOR, chain, notes };
+}
+
+/** A parent that was changed after its child was made shows other data below the child than the child was made over. */
+function requireIdentity(child: Volume, parent: Volume, file: ByteSource): void {
+  const expected = child.parent?.id ?? null;
+  if (expected === null || parent.identity === null || expected === parent.identity) return;
+  const name = child.files[0]?.name;
+  throw new DiskError(
+    "corrupt",
+    `${file.name} has the id ${parent.identity}, but ${name} was made over ${expected}: it was changed afterwards or is another disk`,
+    { file: file.name },
+  );
 }
 
 function sameFile(a: ByteSource, b: ByteSource): boolean {

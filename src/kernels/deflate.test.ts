@@ -126,7 +126,7 @@ describe("deflate", () => {
     const unit = noise(4096, 3);
     expect(packed(repeated(unit, 65_536), 4096).length).toBeLessThan(10_000);
     expect(packed(repeated(unit, 65_536), 4095).length).toBeGreaterThan(65_000);
-    expect(packed(repeated(noise(32_768), 131_072), 32_768).length).toBeLessThan(50_000);
+    expect(packed(repeated(noise(32_768), 131_072), 32_768).length).toBeLessThan(70_000);
     expect(() => inflateNarrow(packed(repeated(unit, 65_536), 4096), 11)).toThrow(/too far back/);
   });
   it("takes each of the three forms", () => {
@@ -134,6 +134,18 @@ describe("deflate", () => {
     expect(form(noise(5000))).toBe(0);
     expect(form(new TextEncoder().encode("short text"))).toBe(1);
     expect(form(text(5000))).toBe(2);
+  });
+  it("keeps codes to the length that the format allows", () => {
+    // Fibonacci's numbers as frequencies make the deepest tree. Evenly spread, with a window of 1, no match changes them.
+    const counts = [1, 1];
+    while (counts.length < 21) counts.push((counts.at(-1) as number) + (counts.at(-2) as number));
+    const spread = counts.flatMap((count, symbol) => Array.from({ length: count }, (_, i) => [(i + 0.5) / count, symbol] as const));
+    const source = Uint8Array.from(
+      spread.sort(([a], [b]) => a - b),
+      ([, symbol]) => symbol,
+    );
+    expect(Buffer.compare(zlib.inflateRawSync(packed(source, 1)), source)).toBe(0);
+    expect(inflateTwin(packed(source, 1), source.length).status).toBe(0);
   });
   it("never leaves its room, and needs no more than it uses", () => {
     for (const source of [new Uint8Array(0), text(10), text(3000), noise(3000), new Uint8Array(70_000), text(70_000), noise(140_000)]) {

@@ -49,7 +49,7 @@ interface Exports {
   t(place: number): void;
 }
 
-function instantiate(bytes: Uint8Array): Exports {
+function instantiate(bytes: Uint8Array<ArrayBuffer>): Exports {
   const stop = () => {
     throw new Error("zstd: the library aborted");
   };

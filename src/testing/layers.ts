@@ -22,6 +22,7 @@ export function layerVolume({ cell, cells, stopAfter }: Layer, name = "layer"): 
     unit: cell,
     files: [memorySource(name, content)],
     parent: null,
+    identity: null,
     snapshots: [],
     unsupported: [],
     notes: [],

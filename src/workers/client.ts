@@ -1,3 +1,4 @@
+import { DiskError } from "../core/errors.ts";
 import type { Engine, Progress } from "./engine-api.ts";
 import { proxy, wrap } from "./rpc.ts";
 
@@ -5,22 +6,28 @@ import { proxy, wrap } from "./rpc.ts";
 export function startEngine(): Engine {
   const worker = new Worker(new URL("./engine.worker.ts", import.meta.url), { type: "module", name: "engine" });
   const remote = wrap<Engine>(worker) as unknown as Engine;
+  /** Never resolves: a call to an engine that has died must not wait for ever. */
+  const death = new Promise<never>((_, reject) => {
+    worker.addEventListener("error", (event) => reject(new DiskError("io", `the engine stopped: ${event.message}; reload the page`)));
+  });
+  death.catch(() => {}); // told to whoever calls
+  const alive = <T>(call: Promise<T>): Promise<T> => Promise.race([call, death]);
   const callback = (report: (progress: Progress) => void) => proxy(report);
   return {
-    formats: () => remote.formats(),
-    open: (file, companions, options) => remote.open(file, companions, options),
-    close: (image) => remote.close(image),
-    cells: (image, count) => remote.cells(image, count),
-    extentAt: (image, at) => remote.extentAt(image, at),
-    plan: (request) => remote.plan(request),
-    run: (job, request, output, report) => remote.run(job, request, output, callback(report)),
-    cancel: (job) => remote.cancel(job),
-    output: (job) => remote.output(job),
-    discard: (job) => remote.discard(job),
-    sha256: (job, file, report) => remote.sha256(job, file, callback(report)),
-    blake3: (job, image, report) => remote.blake3(job, image, callback(report)),
-    sample: () => remote.sample(),
-    tidy: () => remote.tidy(),
-    tryNetwork: (url) => remote.tryNetwork(url),
+    formats: () => alive(remote.formats()),
+    open: (file, companions, options) => alive(remote.open(file, companions, options)),
+    close: (image) => alive(remote.close(image)),
+    cells: (image, count) => alive(remote.cells(image, count)),
+    extentAt: (image, at) => alive(remote.extentAt(image, at)),
+    plan: (request) => alive(remote.plan(request)),
+    run: (job, request, output, report) => alive(remote.run(job, request, output, callback(report))),
+    cancel: (job) => alive(remote.cancel(job)),
+    output: (job) => alive(remote.output(job)),
+    discard: (job) => alive(remote.discard(job)),
+    sha256: (job, file, report) => alive(remote.sha256(job, file, callback(report))),
+    blake3: (job, image, report) => alive(remote.blake3(job, image, callback(report))),
+    sample: () => alive(remote.sample()),
+    tidy: () => alive(remote.tidy()),
+    tryNetwork: (url) => alive(remote.tryNetwork(url)),
   };
 }

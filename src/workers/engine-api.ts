@@ -31,11 +31,11 @@ export interface Engine {
   sha256(job: number, file: number, report: (progress: Progress) => void): Promise<string>;
   /** BLAKE3 of the whole virtual disk of an opened image, as `b3sum` prints for its raw form. */
   blake3(job: number, image: number, report: (progress: Progress) => void): Promise<string>;
-  /** A small disk with a partition table, made here: a streamOptimized VMDK. */
+  /** A small disk with a partition table, made here: a VMDK. */
   sample(): Promise<File>;
   /** Removes what earlier visits left in the private store. */
   tidy(): Promise<void>;
-  /** Tries a network request from this worker and says how it was refused, or null when it went through. */
+  /** Tries a network request from this worker and says how the browser's policy refused it; null when it went through or no policy spoke. */
   tryNetwork(url: string): Promise<string | null>;
 }
 

@@ -201,15 +201,23 @@ export function createEngine(): Engine {
         async (stored) => (await navigator.locks.query()).held?.some((lock) => lock.name === lockName(stored)) ?? false,
       );
     },
-    async tryNetwork(url) {
-      try {
-        await fetch(url, { cache: "no-store" });
-        return null;
-      } catch (error) {
-        return error instanceof Error ? error.message : String(error);
-      }
-    },
+    tryNetwork,
   };
+}
+
+/** A refusal counts only when the browser reports the policy that made it; being offline is not being locked. */
+async function tryNetwork(url: string): Promise<string | null> {
+  const refused = new Promise<string>((resolve) => {
+    const report = (event: Event): void => resolve(`refused by the browser: ${(event as SecurityPolicyViolationEvent).effectiveDirective}`);
+    self.addEventListener("securitypolicyviolation", report, { once: true });
+  });
+  const passed = await fetch(url, { cache: "no-store" }).then(
+    () => true,
+    () => false,
+  );
+  if (passed) return null;
+  const silent = new Promise<null>((resolve) => setTimeout(() => resolve(null), 200));
+  return Promise.race([refused, silent]);
 }
 
 const lockName = (stored: string): string => `spindle-output:${stored}`;

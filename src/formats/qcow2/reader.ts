@@ -33,6 +33,7 @@ export async function openQcow2(file: ByteSource, context: OpenContext): Promise
     unit: header.clusterSize,
     files: dataFile === null ? [file] : [file, dataFile],
     parent: header.backing,
+    identity: null,
     snapshots: table.list.map(({ l1: _, ...shown }) => shown),
     unsupported: header.unsupported,
     notes,

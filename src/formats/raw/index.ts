@@ -38,6 +38,7 @@ async function openRaw(file: ByteSource): Promise<Volume> {
     unit: SECTOR,
     files: [file],
     parent: null,
+    identity: null,
     snapshots: [],
     unsupported: [],
     notes,

@@ -88,6 +88,7 @@ export async function openVdi(file: ByteSource, { scanTable }: OpenContext): Pro
     unit,
     files: [file],
     parent: parentId === null ? null : parentOf(parentId),
+    identity: uuidText(fields.uuid),
     snapshots: [],
     unsupported: [],
     notes: notesOn(file, header, table),

@@ -9,7 +9,7 @@ export const DESCRIPTOR_SECTORS = 20;
 /** Grain and table places are 32-bit sector numbers. */
 export const MOST_FILE_SECTORS = 2 ** 32;
 /** ESXi's largest disk. */
-const MOST_VMFS_BYTES = 62 * 2 ** 40 - 512;
+const MOST_BYTES = 62 * 2 ** 40 - 512;
 
 export type Subformat = "monolithicSparse" | "streamOptimized" | "monolithicFlat" | "vmfs";
 
@@ -152,8 +152,12 @@ export function losses(spec: TargetSpec): readonly Loss[] {
         severity: "warning",
       });
   }
-  if (subformat === "vmfs" && spec.size > MOST_VMFS_BYTES)
-    found.push({ what: "ESXi will refuse the disk", why: "The largest virtual disk of ESXi has 62 TiB.", severity: "warning" });
+  if (spec.size > MOST_BYTES)
+    found.push({
+      what: "The disk is too large for a VMDK",
+      why: "The largest virtual disk that a VMware product takes has 62 TiB.",
+      severity: "blocker",
+    });
   return found;
 }
 

@@ -257,9 +257,11 @@ function addSparse(assembly: Assembly, extent: SparseExtent, context: OpenContex
   assembly.size += size;
 }
 
+const cidText = (cid: number): string => cid.toString(16).padStart(8, "0");
+
 function parentOf(descriptor: Descriptor | null, unsupported: string[]): FileReference | null {
   if (descriptor === null || descriptor.parentCid === NO_PARENT) return null;
-  const id = descriptor.parentCid.toString(16).padStart(8, "0");
+  const id = cidText(descriptor.parentCid);
   if (descriptor.parentName === null || descriptor.parentName === "") {
     unsupported.push(`a parent (CID ${id}) that the descriptor does not name`);
     return null;
@@ -277,6 +279,7 @@ function toVolume(assembly: Assembly, variant: string, descriptor: Descriptor | 
     unit: sparse[0]?.extent.header.grain ?? FLAT_UNIT,
     files,
     parent,
+    identity: descriptor === null ? null : cidText(descriptor.cid),
     snapshots: [],
     unsupported,
     notes: [...(descriptor?.notes ?? []), ...assembly.notes],

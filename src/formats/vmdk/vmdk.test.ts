@@ -225,8 +225,8 @@ describe("writing", () => {
     expect(warned("monolithicSparse", 2 ** 41)).toEqual(["warning"]);
     expect(warned("monolithicSparse", 2 ** 40)).toEqual([]);
     expect(warned("monolithicFlat", size)).toEqual([]);
-    expect(warned("vmfs", 63 * 2 ** 40)).toEqual(["warning"]);
-    expect(warned("monolithicSparse", 2 ** 53 - 1)).toEqual(["note", "warning"]);
+    expect(warned("vmfs", 63 * 2 ** 40)).toEqual(["blocker"]);
+    expect(warned("monolithicSparse", 2 ** 53 - 1)).toEqual(["note", "warning", "blocker"]);
     expect(warned("monolithicFlat", 513)).toEqual(["note"]);
   });
 

@@ -28,8 +28,14 @@ async function readBlob(blob: Blob, name: string, at: number, length: number): P
     .catch((cause: unknown) => {
       const changed = cause instanceof DOMException && cause.name === "NotReadableError";
       const why = changed ? "it was changed, moved or removed since it was opened, or the permission to read it has ended" : String(cause);
-      throw new DiskError("io", `${name} cannot be read at byte ${at}: ${why}`, { file: name, at, cause });
+      throw new DiskError("io", `${name} cannot be read at byte ${at}: ${why}`, {
+        file: name,
+        at,
+        cause,
+        reason: changed ? "file-changed" : undefined,
+      });
     });
-  if (buffer.byteLength !== length) throw new DiskError("io", `${name} became shorter while it was being read`, { file: name, at });
+  if (buffer.byteLength !== length)
+    throw new DiskError("io", `${name} became shorter while it was being read`, { file: name, at, reason: "file-changed" });
   return new Uint8Array(buffer);
 }

@@ -1,4 +1,4 @@
-import { DiskError } from "../../core/errors.ts";
+import { DiskError, type IoReason } from "../../core/errors.ts";
 import type { ImageSink } from "../../core/ports.ts";
 import { fileSource } from "./file-source.ts";
 
@@ -82,24 +82,18 @@ function streamOutput(stream: FileSystemWritableFileStream, name: string): Strea
 const exact = (bytes: Uint8Array): Uint8Array<ArrayBuffer> =>
   (bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice()) as Uint8Array<ArrayBuffer>;
 
+/** What the browser's refusals mean (fs.spec.whatwg.org; Storage, "quota exceeded"). */
+const REASONS: Readonly<Record<string, readonly [text: string, reason: IoReason | undefined]>> = {
+  QuotaExceededError: ["the disk is full, or the browser's quota is used up", "disk-full"],
+  NotAllowedError: ["the permission to write was not given or has ended", "permission"],
+  NoModificationAllowedError: ["another program or tab is writing it", "permission"],
+  NotFoundError: ["the file or folder was moved or removed", "file-changed"],
+};
+
 export function failed(name: string): (cause: unknown) => never {
   return (cause) => {
-    throw new DiskError("io", `${name} cannot be written: ${reasonOf(cause)}`, { file: name, cause });
+    const error = cause instanceof DOMException ? cause : null;
+    const [text, reason] = REASONS[error?.name ?? ""] ?? [error?.message ?? String(cause), undefined];
+    throw new DiskError("io", `${name} cannot be written: ${text}`, { file: name, reason, cause });
   };
-}
-
-function reasonOf(cause: unknown): string {
-  if (!(cause instanceof DOMException)) return String(cause);
-  switch (cause.name) {
-    case "QuotaExceededError":
-      return "the disk is full, or the browser's quota is used up";
-    case "NotAllowedError":
-      return "the permission to write was not given or has ended";
-    case "NoModificationAllowedError":
-      return "another program or tab is writing it";
-    case "NotFoundError":
-      return "the file or folder was moved or removed";
-    default:
-      return cause.message;
-  }
 }

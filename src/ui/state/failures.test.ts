@@ -6,8 +6,8 @@ describe("failures", () => {
   it.each([
     [new DiskError("corrupt", "vdi: blockSize is 3"), "corrupt"],
     [new DiskError("missing-file", "vmdk: extent is missing", { needs: "a-flat.vmdk" }), "missing-file"],
-    [new DiskError("io", "QuotaExceededError: the operation failed"), "disk-full"],
-    [new DiskError("io", "NotReadableError: the file could not be read"), "file-changed"],
+    [new DiskError("io", "cannot be written", { reason: "disk-full" }), "disk-full"],
+    [new DiskError("io", "cannot be read", { reason: "file-changed" }), "file-changed"],
     [new DiskError("io", "the drive answered with an error"), "io"],
     // A damaged field may speak of permissions: the format's own code wins.
     [new DiskError("corrupt", "permission bits are set"), "corrupt"],

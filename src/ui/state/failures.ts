@@ -29,28 +29,32 @@ interface Known {
   readonly at?: unknown;
   readonly guest?: unknown;
   readonly needs?: unknown;
+  readonly reason?: unknown;
 }
 
-/** DOMException names first: the engine may report them inside an `io` error, whose text then carries the name. */
-const BY_NAME: readonly (readonly [RegExp, FailureKind])[] = [
-  [/QuotaExceeded|ENOSPC|NoSpace|disk (is )?full/i, "disk-full"],
-  [/NotAllowed|SecurityError|NoModificationAllowed|EACCES|permission/i, "permission"],
-  [/NotReadable|InvalidState|file (has )?changed/i, "file-changed"],
-  [/NotFound(Error)?\b/i, "file-changed"],
-];
+/** What the browser calls the failures of its own pickers and handles; the engine gives its reasons by name. */
+const BY_NAME: Readonly<Record<string, FailureKind>> = {
+  QuotaExceededError: "disk-full",
+  NotAllowedError: "permission",
+  SecurityError: "permission",
+  NoModificationAllowedError: "permission",
+  NotReadableError: "file-changed",
+  InvalidStateError: "file-changed",
+  NotFoundError: "file-changed",
+};
+const REASONS: readonly string[] = ["disk-full", "permission", "file-changed"];
 
 const CODES: readonly string[] = ["wrong-format", "corrupt", "unsupported", "missing-file", "io", "limit", "usage"];
 
 export function kindOf(failure: unknown): FailureKind {
-  const { name, message, code } = known(failure);
+  const { name, code, reason } = known(failure);
   if (name === "AbortError") return "aborted";
   if (name === "TakenError") return "taken";
   if (name === "SameFileError") return "same-file";
   if (typeof code === "string" && CODES.includes(code) && code !== "io") return code as DiskErrorCode;
-  const text = `${name} ${message}`;
-  const match = BY_NAME.find(([pattern]) => pattern.test(text));
-  if (match !== undefined) return match[1];
-  return code === "io" ? "io" : "unexpected";
+  if (typeof reason === "string" && REASONS.includes(reason)) return reason as FailureKind;
+  if (code === "io") return "io";
+  return (typeof name === "string" ? BY_NAME[name] : undefined) ?? "unexpected";
 }
 
 const TITLES: Readonly<Record<FailureKind, string>> = {
