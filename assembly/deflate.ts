@@ -50,7 +50,7 @@ const MIN_LITERAL_COUNT: u32 = 257;
 const MIN_LENGTH_CODES: u32 = 4;
 
 // One bit below what the format allows: four literals then fit the bit buffer together with the seven bits that a flush
-// leaves. The cost in size cannot be measured.
+// leaves. Only symbols that occur once in thousands have codes that long.
 const MAX_LITERAL_CODE_LENGTH: u32 = MAX_CODE_LENGTH - 1;
 
 // Code lengths of the dynamic codes; the distance lengths follow the literal/length ones as the header sends them.

@@ -242,7 +242,7 @@ function readCodeLengths(total: u32): i32 {
  *
  * A round starts with at least 54 bits, and only if no bit beyond the input and no byte beyond the output was used. It
  * uses at most 70: two literals of 11, a length of 20, a distance of 28. So it loads at most once more before the next
- * check, from inputAt <= inputEnd + 7. Literals overrun the output by 3 bytes at most, a match by 15, inside the slack.
+ * check, from inputAt <= inputEnd + 7. Literals overrun the output by 3 bytes at most, a match by 31, inside the slack.
  */
 function decodeSymbols(): i32 {
   const literalMask: u32 = ((1 << LITERAL_ROOT_BITS) - 1) << 2;

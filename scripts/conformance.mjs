@@ -6,7 +6,7 @@
  * SPINDLE_CORPUS names the folder of real images (../shared/corpus beside the repository), SPINDLE_GENERATED a folder where
  * malformed/ has been made already.
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -21,6 +21,23 @@ import { widenPath } from "./executables.mjs";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const SECTIONS = { corpus: checkCorpus, malformed: checkMalformed, matrix: checkMatrix, behaviour: checkBehaviour };
 const JUDGES = ["qemu-img", "qemu-io", "7zz", "vmdkinfo", "sfdisk", "mkfs.ext4", "taskset", "mount", "umount"];
+
+/** Working folders of runs that were killed. */
+function removeAbandoned() {
+  for (const name of readdirSync(build)) {
+    const pid = Number(/^conformance-(\d+)$/.exec(name)?.[1]);
+    if (pid > 0 && !isRunning(pid)) rmSync(join(build, name), { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
 
 widenPath();
 const { values: given } = parseArgs({
@@ -37,7 +54,9 @@ const program = resolve(given.program ?? join(root, "dist/spindle.js"));
 const build = join(root, "build");
 mkdirSync(build, { recursive: true });
 const folder = resolve(root, process.env.SPINDLE_CORPUS ?? "../shared/corpus");
-const work = mkdtempSync(join(build, "conformance-"));
+removeAbandoned();
+const work = join(build, `conformance-${process.pid}`);
+mkdirSync(work);
 process.once("exit", () => rmSync(work, { recursive: true, force: true }));
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 

@@ -7,11 +7,10 @@ import { pipeline } from "node:stream/promises";
 import { which } from "../executables.mjs";
 import { contentHash, fileHash, hashByReading, hashByTool } from "./content-hash.mjs";
 import { forEachOf } from "./report.mjs";
-import { readTable } from "./table.mjs";
-import { clearErrorFault, refusalFaults, remarksOf, successFault } from "./verdicts.mjs";
+import { readExceptions, readTable } from "./table.mjs";
+import { clearErrorFault, leftoverFault, refusalFaults, remarksOf, successFault } from "./verdicts.mjs";
 
 const FORMATS = ["raw", "qcow2", "vmdk", "vdi"];
-const EXCEPTIONS = join(import.meta.dirname, "exceptions.tsv");
 
 /** What takes one wrapper off: the program and its words for a file and, in archives, a member. */
 const PEELERS = {
@@ -37,7 +36,7 @@ export async function checkCorpus(section, { spindle, corpus, work }) {
     return;
   }
   const tool = which("perl") === null ? null : join(corpus, "nzhash");
-  const exceptions = new Map(readTable(EXCEPTIONS).map((row) => [row.name, row]));
+  const exceptions = readExceptions("corpus");
   const rows = readTable(join(corpus, "manifest.tsv")).filter(({ format }) => FORMATS.includes(format));
   if (rows.length === 0) section.fail("manifest.tsv", "has no row of the formats that are read");
   for (const name of exceptions.keys())
@@ -102,8 +101,10 @@ async function judgeRow({ spindle, tool }, row, source, out) {
   const target = join(out, "disk.raw");
   const result = await spindle(["convert", "-O", "raw", source, target], { seconds: 120 });
   if (/^clear error naming the missing extent/.test(row.expect)) {
-    const faults = refusalFaults(result, source, out);
-    return faults.length > 0 ? faults : missingFault(result, source);
+    const missing = missingNames(source);
+    const named = missing.some((name) => result.stderr.includes(name));
+    const fault = named ? "" : `the message names none of ${missing.join(", ")}: ${result.stderr.trim()}`;
+    return [clearErrorFault(result, source, ...missing), leftoverFault(out), fault];
   }
   if (/^clear error|^refuse/.test(row.expect)) return refusalFaults(result, source, out);
   if (/^companion/.test(row.expect)) return companionFault(result, row, source, target, tool);
@@ -118,14 +119,13 @@ async function contentFault(row, target, tool) {
   return found === golden ? "" : `content hash ${found.slice(0, 16)}…, expected ${golden.slice(0, 16)}…`;
 }
 
-/** The message must name a file that the image names and that is not there. */
-function missingFault({ stderr }, source) {
+/** Files that the image names and that are not there. */
+function missingNames(source) {
   const head = readFileSync(source)
     .subarray(0, 1 << 16)
     .toString("latin1");
   const named = [...head.matchAll(/[\w.-]+\.(?:vmdk|raw|img|qcow2|data|dat)\b/g)].map(([name]) => name);
-  const missing = named.filter((name) => name !== basename(source) && !existsSync(join(dirname(source), name)));
-  return missing.some((name) => stderr.includes(name)) ? "" : `the message names none of ${missing.join(", ")}: ${stderr.trim()}`;
+  return named.filter((name) => name !== basename(source) && !existsSync(join(dirname(source), name)));
 }
 
 /** One part of an image, opened alone: refused, or read as what it is with a word about it. */

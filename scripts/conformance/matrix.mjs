@@ -11,7 +11,7 @@ import { readableVariants } from "./variants.mjs";
 import { successFault } from "./verdicts.mjs";
 
 /** Every disk here has little data; what takes longer than this reads or writes what is not there. */
-const MOST_SECONDS = 30;
+const MOST_SECONDS = 15;
 const NEEDED = ["qemu-img", "qemu-io"];
 
 export async function checkMatrix(section, context) {

@@ -80,9 +80,8 @@ export async function tableFaults(spindle) {
       if (choices !== values.join(", ")) faults.push(`${format} ${name} can be ${choices}, tested are ${values.join(", ")}`);
     }
   }
-  const formats = /there (?:are|is)[^:]*no format[^;]*; ?(?:known: |there are )(.*?)\.?\s*$/m.exec(
-    (await spindle(["measure", "--size", "1M", "-O", "nope"])).stderr,
-  )?.[1];
+  const { stderr } = await spindle(["measure", "--size", "1M", "-O", "no_such_format"]);
+  const formats = /; (?:known: |there are )(.*?)\.?$/m.exec(stderr)?.[1];
   const known = Object.keys(OFFERED);
   if (formats === undefined || formats.split(", ").sort().join() !== known.sort().join())
     faults.push(`the program writes ${formats}, tested are ${known.join(", ")}`);
