@@ -75,7 +75,10 @@ else for (const name of wanted) await report.section(name, (section) => SECTIONS
 const passed = report.sections.reduce((sum, section) => sum + section.passed, 0);
 const failures = report.sections.flatMap((section) => section.failures);
 const skips = report.sections.flatMap((section) => section.skips);
-if (passed + failures.length + skips.length === 0) failures.push("conformance: no row was checked");
+if (passed + failures.length + skips.length === 0) {
+  failures.push("conformance: no row was checked");
+  console.log("failed conformance: no row was checked");
+}
 writeFileSync(join(build, "conformance.json"), JSON.stringify({ passed, failed: failures.length, skipped: skips.length, skips }, null, 2));
 if (given.json !== undefined) writeFileSync(given.json, JSON.stringify({ passed, failures, skipped: skips }));
 console.log(`conformance: ${passed} passed, ${failures.length} failed, ${skips.length} skipped`);

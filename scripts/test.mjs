@@ -25,10 +25,10 @@ function chosenStages() {
 }
 
 /** Runs a test runner that leaves its report in a file. */
-async function runner(name, file, args, read, env = {}) {
+async function runner(name, file, args, read, env = {}, seconds = 600) {
   const path = join(reports, `${name}.json`);
   rmSync(path, { force: true });
-  const { code } = await runNode(file, args(path), { env: { SPINDLE_TALLY: path, PLAYWRIGHT_JSON_OUTPUT_FILE: path, ...env } });
+  const { code } = await runNode(file, args(path), { env: { SPINDLE_TALLY: path, PLAYWRIGHT_JSON_OUTPUT_FILE: path, ...env }, seconds });
   return runnerTally(name, code, existsSync(path) ? readFileSync(path, "utf8") : null, read);
 }
 
@@ -50,7 +50,7 @@ const run = {
     ),
   conformance: async () => {
     if (!existsSync(join(root, "scripts/conformance.mjs"))) return emptyTally();
-    return runner("conformance", "scripts/conformance.mjs", (path) => [`--json=${path}`], readTally);
+    return runner("conformance", "scripts/conformance.mjs", (path) => [`--json=${path}`], readTally, {}, 1200);
   },
   e2e: async () =>
     runner("e2e", "node_modules/@playwright/test/cli.js", () => ["test"], readPlaywright, { SPINDLE_E2E_PORT: String(await freePort()) }),

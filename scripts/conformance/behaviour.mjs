@@ -146,7 +146,7 @@ function link(make, source, target) {
 
 async function checkFullDisk({ section, spindle, folder, disk, judges }) {
   const name = "a full disk";
-  if (!section.wants(name)) return;
+  if (!REPRESENTATIVES.some((target) => section.wants(`${name}: ${target.name}`))) return;
   const { mount, umount } = judges;
   const small = folder();
   if (mount === null || umount === null || process.getuid?.() !== 0) return section.skip(name, "only root can mount a small file system");
@@ -169,11 +169,12 @@ async function checkFullDisk({ section, spindle, folder, disk, judges }) {
 
 /** A job that takes long enough to be interrupted in its middle: 384 MiB to compress. */
 async function checkInterrupts({ section, spindle, folder }) {
-  if (!section.wants("SIG")) return;
+  const signals = ["SIGINT", "SIGTERM"].filter((signal) => section.wants(`${signal} in mid-job`));
+  if (signals.length === 0) return;
   const source = join(folder(), "large.raw");
   const piece = Buffer.concat([text(24 * MIB, 1), noise(8 * MIB, 2)]);
   writeFileSync(source, Buffer.concat(Array.from({ length: 12 }, () => piece)));
-  for (const signal of ["SIGINT", "SIGTERM"])
+  for (const signal of signals)
     await section.row(`${signal} in mid-job`, async () => {
       const out = folder();
       const target = join(out, "out.qcow2");

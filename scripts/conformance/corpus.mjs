@@ -72,7 +72,7 @@ async function checkRow(context, row, number) {
     await section.row(row.name, async () => {
       const source = await peel(packed, layers, folder);
       const exception = exceptions.get(row.name);
-      return judgeRow(context, { ...row, expect: exception?.expect ?? row.expect }, source, out);
+      return judgeRow(context, exception === undefined ? row : { ...row, expect: exception.expect, nz_sha256: "-" }, source, out);
     });
   } finally {
     rmSync(folder, { recursive: true, force: true });

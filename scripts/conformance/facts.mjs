@@ -50,11 +50,11 @@ export function checkFaults(ours, theirs) {
 
 /**
  * `holesInData`: qemu-img also looks into the file system for the holes of plainly stored data and calls them zero; what it calls
- * zero there may be data for us.
+ * zero there may be data for us. `freeIsPresent`: its VDI driver calls blocks that were never written present; for us no file
+ * holds them.
  */
-export function mapFaults(ourMap, theirMap, holesInData) {
-  const a = joined(ourMap);
-  const b = joined(theirMap);
+export function mapFaults(ourMap, theirMap, { holesInData, freeIsPresent }) {
+  const [a, b] = [ourMap, theirMap].map((map) => joined(freeIsPresent ? map.map((entry) => ({ ...entry, present: true })) : map));
   const ends = [a, b].map((list) => (list.length === 0 ? 0 : list.at(-1).end));
   if (ends[0] !== ends[1]) return [`map ends at ${ends[0]}, not ${ends[1]}`];
   for (let i = 0, j = 0; i < a.length && j < b.length; ) {

@@ -68,11 +68,12 @@ const checkRead = ({ section, spindle, qemuImg, judges, disks }, variant, folder
     if (result.code !== 0) return successFault(result);
     const expected = variant.changed ? join(folder, "expected.raw") : disk;
     const faults = [await identicalFault(qemuImg, ["-f", "raw", "-F", "raw", expected, "out.raw"], folder)];
-    if (variant.read === undefined) faults.push(...(await factsFaults(spindle, qemuImg, image, run, variant.holesInData)));
+    if (variant.read === undefined) faults.push(...(await factsFaults(spindle, qemuImg, image, run, variant)));
     return faults;
   });
 
-async function factsFaults(spindle, qemuImg, image, run, holesInData) {
+async function factsFaults(spindle, qemuImg, image, run, { format, holesInData }) {
+  const allow = { holesInData, freeIsPresent: format === "vdi" };
   const faults = [];
   for (const verb of ["info", "map"]) {
     const ours = await spindle([verb, "--output=json", image], run);
@@ -81,7 +82,7 @@ async function factsFaults(spindle, qemuImg, image, run, holesInData) {
       continue;
     }
     const theirs = parse(await qemuImg.must([verb, "--output=json", image], run));
-    faults.push(...(verb === "info" ? infoFaults(parse(ours.stdout), theirs) : mapFaults(parse(ours.stdout), theirs, holesInData)));
+    faults.push(...(verb === "info" ? infoFaults(parse(ours.stdout), theirs) : mapFaults(parse(ours.stdout), theirs, allow)));
   }
   return faults;
 }

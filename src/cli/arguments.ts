@@ -69,18 +69,7 @@ function next(rest: string[], written: string): string {
   return value;
 }
 
-function splitOnce(word: string, by: string): [string, string | undefined] {
+export function splitOnce(word: string, by: string): [string, string | undefined] {
   const at = word.indexOf(by);
   return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
-}
-
-/** `-o a=b,c=d`; a comma inside a value is doubled, as for qemu-img. */
-export function parseCreationOptions(lists: readonly string[]): Record<string, string> {
-  const options: Record<string, string> = {};
-  for (const pair of lists.flatMap((list) => list.replaceAll(",,", "\0").split(","))) {
-    const [name, value] = splitOnce(pair.replaceAll("\0", ","), "=");
-    if (name === "") continue;
-    options[name] = value ?? "on";
-  }
-  return options;
 }

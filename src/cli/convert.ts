@@ -6,7 +6,8 @@ import type { Report } from "../jobs/progress.ts";
 import { salvageReport } from "../jobs/salvage-report.ts";
 import { createFileSink } from "../platform/node/file-sink.ts";
 import { reasonOf } from "../platform/node/file-source.ts";
-import { type Arguments, parseArguments, parseCreationOptions } from "./arguments.ts";
+import { parseArguments } from "./arguments.ts";
+import { creationOptions } from "./creation-options.ts";
 import type { Verb } from "./main.ts";
 import { hex, isJson, OUTPUT, printJson } from "./output.ts";
 
@@ -35,7 +36,7 @@ export const convert: Verb = {
     await requireOtherFile(target, await session.openedPaths());
     const request = {
       format,
-      options: withCompression(format, parseCreationOptions(given.list("options")), given),
+      options: creationOptions(format, given.list("options"), given.has("compress")),
       name: basename(target),
       salvage: given.has("salvage"),
       verify: !given.has("noVerify"),
@@ -60,22 +61,6 @@ export const convert: Verb = {
     return 0;
   },
 };
-
-/** `-c` is the target's own compression: an option of qcow2, a subformat of VMDK. */
-function withCompression(format: string, options: Record<string, string>, given: Arguments): Record<string, string> {
-  if (format === "qcow2") {
-    const { compression_type: type, ...rest } = options;
-    if (!given.has("compress")) return type === undefined ? options : { ...rest };
-    return { ...rest, compression: type === "zstd" ? "zstd" : "deflate" };
-  }
-  if (given.has("compress") && format === "vmdk") {
-    if ((options["subformat"] ?? "streamOptimized") !== "streamOptimized")
-      throw new DiskError("usage", "-c: of the VMDK subformats only streamOptimized is compressed");
-    return { ...options, subformat: "streamOptimized" };
-  }
-  if (given.has("compress")) throw new DiskError("usage", `-c: ${format} has no compression`);
-  return options;
-}
 
 /** qemu-img also takes `snapshot.id=…` and `snapshot.name=…`. */
 function snapshotName(value: string | undefined): string | undefined {

@@ -2,7 +2,6 @@ import { basename } from "node:path";
 import { DiskError } from "../core/errors.ts";
 import type { Volume } from "../core/model.ts";
 import { openImage } from "../formats/registry.ts";
-import type { FileSource } from "../platform/node/file-source.ts";
 import { parseArguments } from "./arguments.ts";
 import type { Verb } from "./main.ts";
 import { humanSize, isJson, OUTPUT, printJson, printLine } from "./output.ts";
@@ -23,21 +22,21 @@ export const info: Verb = {
     if (path === undefined || more.length > 0) throw new DiskError("usage", "info takes one file");
     const file = await session.openFile(path);
     const volume = await openImage(file, session.context(path), given.value("from"));
-    const facts = factsOf(path, file, volume);
+    const facts = factsOf(path, session.allocated(), volume);
     if (isJson(given)) printJson(given.has("chain") ? [facts] : facts);
     else printHuman(facts, volume);
     return 0;
   },
 };
 
-function factsOf(path: string, file: FileSource, volume: Volume) {
+function factsOf(path: string, allocated: number, volume: Volume) {
   const { parent, snapshots, details } = volume;
   return {
     "virtual-size": volume.size,
     filename: path,
-    ...(volume.unit > 512 && { "cluster-size": volume.unit }),
+    ...(volume.unit > 0 && { "cluster-size": volume.unit }),
     format: volume.format,
-    "actual-size": file.allocated,
+    "actual-size": allocated,
     ...(volume.encrypted && { encrypted: true }),
     ...(parent !== null && {
       "backing-filename": parent.name,
@@ -66,7 +65,7 @@ function printHuman(facts: ReturnType<typeof factsOf>, volume: Volume): void {
   printLine(`file format: ${volume.format}${volume.variant && ` (${volume.variant})`}`);
   printLine(`virtual size: ${humanSize(volume.size)} (${volume.size} bytes)`);
   printLine(`disk size: ${humanSize(facts["actual-size"])}`);
-  if (volume.unit > 512) printLine(`cluster_size: ${volume.unit}`);
+  if (volume.unit > 0) printLine(`cluster_size: ${volume.unit}`);
   if (volume.encrypted) printLine("encrypted: yes");
   if (volume.parent !== null) printLine(`backing file: ${volume.parent.name}`);
   if (volume.snapshots.length > 0) {

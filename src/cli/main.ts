@@ -50,8 +50,10 @@ async function main(words: readonly string[]): Promise<number> {
 /** Errors a user can meet are one line; anything else is a defect of ours and shows where it happened. */
 function oneLine(error: unknown): string {
   if (error instanceof DiskError) {
-    const place = error.at === undefined ? "" : ` [${error.file ?? "file"} @ ${error.at}]`;
-    return `${error.message}${place}`.replaceAll(/\p{Cc}+/gu, " ");
+    const { file, at, message } = error;
+    const named = file === undefined || message.includes(file) ? message : `${file}: ${message}`;
+    const place = at === undefined ? "" : ` [${file === undefined ? "" : `${file} `}@ ${at}]`;
+    return `${named}${place}`.replaceAll(/\p{Cc}+/gu, " ");
   }
   return error instanceof Error ? (error.stack ?? error.message).replaceAll(/\s*\n\s*/g, " | ") : String(error);
 }

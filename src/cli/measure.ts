@@ -4,8 +4,9 @@ import type { TargetSpec } from "../core/model.ts";
 import { formatById } from "../formats/registry.ts";
 import { requireReadable } from "../jobs/disk.ts";
 import { survey } from "../jobs/survey.ts";
-import { createMeasure, lossesOf, readOptions, targetOf } from "../jobs/target.ts";
-import { parseArguments, parseCreationOptions } from "./arguments.ts";
+import { createMeasure, fullyAllocatedSize, lossesOf, readOptions, targetOf } from "../jobs/target.ts";
+import { parseArguments } from "./arguments.ts";
+import { creationOptions } from "./creation-options.ts";
 import type { Verb } from "./main.ts";
 import { isJson, OUTPUT, parseSize, printJson, printLine } from "./output.ts";
 
@@ -28,22 +29,21 @@ export const measure: Verb = {
     const stated = given.value("size");
     if (more.length > 0 || (path === undefined) === (stated === undefined))
       throw new DiskError("usage", "measure takes either one file or --size");
-    const target = targetOf(formatById(given.value("to") ?? "raw"));
+    const format = given.value("to") ?? "raw";
+    const target = targetOf(formatById(format));
     const disk =
       path === undefined ? null : await session.openDisk(path, { format: given.value("from"), snapshot: given.value("snapshot") });
     if (disk !== null) requireReadable(disk);
     const size = disk?.size ?? parseSize(stated as string);
-    const options = readOptions(target, parseCreationOptions(given.list("options")));
+    const options = readOptions(target, creationOptions(format, given.list("options"), false));
     const spec: TargetSpec = { size, name: basename(path ?? "disk"), options, identity: new Uint8Array(16) };
     const blocker = lossesOf(target, spec).find((loss) => loss.severity === "blocker");
     if (blocker !== undefined) throw new DiskError("limit", `${blocker.what}: ${blocker.why}`);
     const needed = createMeasure(target.create(spec));
     if (disk !== null)
       await survey(disk, { cells: 1, salvage: false, onData: (start, length) => needed.add(start, length) }, session.signal);
-    const full = createMeasure(target.create(spec));
-    full.add(0, size);
     const required = sum(needed.finish().sizes);
-    const fullyAllocated = sum(full.finish().sizes);
+    const fullyAllocated = fullyAllocatedSize(target, spec);
     if (isJson(given)) printJson({ required, "fully-allocated": fullyAllocated });
     else printLine(`required size: ${required}\nfully allocated size: ${fullyAllocated}`);
     return 0;

@@ -20,6 +20,8 @@ export interface Session {
   openFile(path: string): Promise<FileSource>;
   context(path: string, snapshot?: string): OpenContext;
   openDisk(path: string, options?: { readonly format?: string | undefined; readonly snapshot?: string | undefined }): Promise<Disk>;
+  /** Bytes that all files opened so far take on the disk. */
+  allocated(): number;
   /** Real paths of all files opened so far. */
   openedPaths(): Promise<readonly string[]>;
   /** Throws `io` when a file that was read has changed since it was opened. */
@@ -54,6 +56,7 @@ export function createSession(signal: AbortSignal): Session {
     openFile,
     context,
     openDisk: async (path, { format, snapshot } = {}) => openDisk(await openFile(path), context(path, snapshot), format),
+    allocated: () => [...files.values()].reduce((sum, source) => sum + source.allocated, 0),
     openedPaths: () => Promise.all([...files.keys()].map((path) => realpath(path))),
     async checkUnchanged() {
       for (const source of files.values()) await source.checkUnchanged();

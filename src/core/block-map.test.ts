@@ -1,8 +1,9 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { arbitraryLayer, flatten, type Layer, layerSize, layerVolume } from "../testing/layers.ts";
+import { SparseFile } from "../testing/sparse-file.ts";
 import { clip, type Run, resolveRuns } from "./block-map.ts";
-import type { Volume } from "./model.ts";
+import type { ByteSource, Volume } from "./model.ts";
 
 /** Reads a window through the map, however often it stops early. */
 async function readThrough(chain: readonly Volume[], start: number, length: number): Promise<Uint8Array> {
@@ -64,4 +65,35 @@ test("a run keeps the number of the volume that owns it", async () => {
     [1, 0, 4],
     [0, 4, 4],
   ]);
+});
+
+describe("holes that a file knows of", () => {
+  const rawVolume = (file: ByteSource): Volume => ({
+    ...layerVolume({ cell: 1, cells: [1], stopAfter: 1 }),
+    size: file.size,
+    files: [file],
+    extents: async (start, length) => [{ kind: "raw", start, length, file: 0, at: start }],
+  });
+
+  test("are zero without being read", async () => {
+    const file = new SparseFile("d.raw");
+    file.write(3 << 20, new Uint8Array(1 << 16).fill(1));
+    file.truncate(2 ** 43);
+    const runs = await resolveRuns([rawVolume(file)], 0, file.size);
+    expect(runs.map(({ extent }) => extent)).toEqual([
+      { kind: "zero", start: 0, length: 3 << 20, allocated: true },
+      { kind: "raw", start: 3 << 20, length: 1 << 16, file: 0, at: 3 << 20 },
+      { kind: "zero", start: (3 << 20) + (1 << 16), length: 2 ** 43 - (3 << 20) - (1 << 16), allocated: true },
+    ]);
+  });
+
+  test("arrive in several answers when there are many", async () => {
+    const file = new SparseFile("d.raw");
+    const count = 5000;
+    for (let i = 0; i < count; i++) file.write(i << 17, Uint8Array.of(i | 1));
+    const volume = rawVolume(file);
+    expect((await resolveRuns([volume], 0, file.size)).length).toBeLessThan(2 * count);
+    const bytes = await readThrough([volume], 0, file.size);
+    for (let i = 0; i < count; i++) expect(bytes[i << 17]).toBe((i | 1) & 255);
+  });
 });

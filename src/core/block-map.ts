@@ -36,7 +36,11 @@ export async function resolveRuns(
   for (const extent of await volume.extents(start, inside - start, signal)) {
     at = extent.start + extent.length;
     if (extent.kind === "zero") runs.push({ volume: level, extent: zero(extent.start, extent.length, true) });
-    else if (extent.kind !== "hole") runs.push({ volume: level, extent });
+    else if (extent.kind === "raw") {
+      for (const part of allocatedParts(volume, extent)) runs.push({ volume: level, extent: part });
+      const last = runs[runs.length - 1] as Run;
+      if (last.extent.start + last.extent.length < at) return runs;
+    } else if (extent.kind === "packed") runs.push({ volume: level, extent });
     else {
       const below = await resolveRuns(chain, extent.start, extent.length, signal, level + 1);
       for (const run of below) runs.push(run);
@@ -51,6 +55,28 @@ const endOf = (runs: readonly Run[]): number => {
   const last = (runs[runs.length - 1] as Run).extent;
   return last.start + last.length;
 };
+
+/** One answer of the map lists no more parts of one extent than this. */
+const MOST_PARTS = 4096;
+
+/** What is known to be a hole in the file itself is zero, without reading it; stops early rather than list too much. */
+function allocatedParts(volume: Volume, extent: RawExtent): (RawExtent | ZeroExtent)[] {
+  const ranges = volume.files[extent.file]?.dataRanges?.(extent.at, extent.length);
+  if (ranges === undefined) return [extent];
+  const parts: (RawExtent | ZeroExtent)[] = [];
+  const shift = extent.start - extent.at;
+  let at = extent.start;
+  for (const range of ranges) {
+    if (parts.length >= MOST_PARTS) return parts;
+    const start = range.start + shift;
+    if (start > at) parts.push(zero(at, start - at, true));
+    parts.push(clip(extent, start, range.length));
+    at = start + range.length;
+  }
+  const end = extent.start + extent.length;
+  if (at < end) parts.push(zero(at, end - at, true));
+  return parts;
+}
 
 /** Cuts an extent to a range that lies inside it. */
 export function clip<E extends Extent | ZeroExtent>(extent: E, start: number, length: number): E {

@@ -108,7 +108,7 @@ export interface Volume {
   readonly variant: string;
   /** Virtual size. */
   readonly size: number;
-  /** Allocation unit: cluster, grain, block. */
+  /** Allocation unit: cluster, grain, block; 0 when the format allocates nothing (raw, flat). */
   readonly unit: number;
   /** What the extents' `file` counts into. */
   readonly files: readonly ByteSource[];

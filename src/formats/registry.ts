@@ -71,7 +71,9 @@ async function noteOnRaw(file: ByteSource, head: Uint8Array, tail: Uint8Array): 
   const missing = `${file.name} is named .${extension} but holds no ${promised.startsWith("qcow") ? promised : promised.toUpperCase()} header`;
   if (!(await holdsDisk(file)))
     throw new DiskError("wrong-format", `${missing}: it is damaged or truncated; read it as raw only if you are sure (-f raw)`, place);
-  return { text: `${missing}; its content is a disk and is read as it is.`, severity: "warning" };
+  const part = /^(.*)-flat\.vmdk$/i.exec(file.name)?.[1];
+  const whole = part === undefined ? "" : ` It is the data of a VMDK; the image itself is ${part}.vmdk.`;
+  return { text: `${missing}; its content is a disk and is read as it is.${whole}`, severity: "warning" };
 }
 
 async function holdsDisk(file: ByteSource): Promise<boolean> {

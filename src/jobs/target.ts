@@ -68,6 +68,23 @@ export function createMeasure(writer: ImageWriter): Measure {
   };
 }
 
+/** Units after which a fully allocated image is taken to grow evenly. */
+const EVEN_AFTER = 2 ** 20;
+
+/** Sum of the file sizes of an image in which every unit is stored; extrapolated (to about a table's size) for huge disks. */
+export function fullyAllocatedSize(target: TargetFormat, spec: TargetSpec): number {
+  const { unit } = target.create(spec);
+  const upTo = (bytes: number): number => {
+    const measure = createMeasure(target.create(spec));
+    measure.add(0, bytes);
+    return measure.finish().sizes.reduce((sum, size) => sum + size, 0);
+  };
+  const even = EVEN_AFTER * unit;
+  if (spec.size <= even) return upTo(spec.size);
+  const [half, whole] = [upTo(even / 2), upTo(even)];
+  return Math.ceil(whole + ((whole - half) / (even / 2)) * (spec.size - even));
+}
+
 /** DEFLATE never grows data by more than a stored block's header per 65,535 bytes (RFC 1951 §3.2.4), plus the zlib frame. */
 function largestGrowth(unit: number, encoding: Encoding): number {
   return encoding.codec === "zstd" ? 64 : Math.ceil(unit / 65535) * 5 + 6;

@@ -3,8 +3,6 @@ import type { ByteSource, DiskFormat, Extent, ImageWriter, Note, TargetSpec, Vol
 
 const SECTOR = 512;
 const UNIT = 1 << 16;
-/** Extents of one answer, where the file knows its own data. */
-const MOST_EXTENTS = 1024;
 
 /** The disk as it is, byte for byte; a last sector that the file does not fill is padded with zeros. */
 export const raw: DiskFormat = {
@@ -35,7 +33,7 @@ async function openRaw(file: ByteSource): Promise<Volume> {
     format: "raw",
     variant: "",
     size,
-    unit: SECTOR,
+    unit: 0,
     files: [file],
     parent: null,
     identity: null,
@@ -49,18 +47,10 @@ async function openRaw(file: ByteSource): Promise<Volume> {
 }
 
 function rawExtents(file: ByteSource, start: number, length: number): readonly Extent[] {
-  const end = Math.min(start + length, file.size);
-  const out: Extent[] = [];
-  let at = start;
-  const data = start < end ? (file.dataRanges?.(start, end - start) ?? [{ start, length: end - start }]) : [];
-  for (const range of data) {
-    if (out.length >= MOST_EXTENTS) return out;
-    if (range.start > at) out.push({ kind: "zero", start: at, length: range.start - at });
-    out.push({ kind: "raw", start: range.start, length: range.length, file: 0, at: range.start });
-    at = range.start + range.length;
-  }
-  if (at < start + length) out.push({ kind: "zero", start: at, length: start + length - at });
-  return out;
+  const inside = Math.max(0, Math.min(length, file.size - start));
+  const data: Extent = { kind: "raw", start, length: inside, file: 0, at: start };
+  const padding: Extent = { kind: "zero", start: start + inside, length: length - inside };
+  return [data, padding].filter((extent) => extent.length > 0);
 }
 
 function createRaw(spec: TargetSpec): ImageWriter {

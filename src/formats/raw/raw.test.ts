@@ -20,28 +20,6 @@ test("a last sector that is not full is padded, and said so", async () => {
   expect(await volume.extents(1000, 24)).toEqual([{ kind: "zero", start: 1000, length: 24 }]);
 });
 
-test("what a file knows to be unwritten is zero without being read", async () => {
-  const file = new SparseFile("d.raw");
-  file.write(3 << 20, new Uint8Array(1 << 16).fill(1));
-  file.truncate(2 ** 43);
-  const volume = await raw.open(file, contextOf());
-  expect(await volume.extents(0, volume.size)).toEqual([
-    { kind: "zero", start: 0, length: 3 << 20 },
-    { kind: "raw", start: 3 << 20, length: 1 << 16, file: 0, at: 3 << 20 },
-    { kind: "zero", start: (3 << 20) + (1 << 16), length: 2 ** 43 - (3 << 20) - (1 << 16) },
-  ]);
-});
-
-test("more pieces than one answer holds arrive in several", async () => {
-  const file = new SparseFile("d.raw");
-  for (let i = 0; i < 1500; i++) file.write(i * (1 << 18), Uint8Array.of(i));
-  const volume = await raw.open(file, contextOf());
-  const first = await volume.extents(0, volume.size);
-  expect(first.length).toBeLessThan(2048);
-  const bytes = await readVolume(volume);
-  for (let i = 0; i < 1500; i++) expect(bytes[i * (1 << 18)]).toBe(i & 255);
-});
-
 test("the last unit is cut to the size of the disk", async () => {
   const disk = {
     size: 65536 + 512,

@@ -5,7 +5,6 @@ import { flatPart, type Part, reviewFlatFiles, type UsedRange, zeroPart } from "
 import { openSparse, push, type SparseExtent, SparseMap } from "./sparse.ts";
 import { COWD_MAGIC, MAGIC, MOST_DESCRIPTOR_BYTES, MOST_DIRECTORY_BYTES, MOST_SECTORS, SECTOR, SESPARSE_MAGIC } from "./spec.ts";
 
-const FLAT_UNIT = 64 << 10;
 const ENOUGH = 4096;
 const PROBED_BYTES = 4096;
 
@@ -158,11 +157,17 @@ async function openDescriptorFile(file: ByteSource, context: OpenContext): Promi
   return toVolume(assembly, descriptor.createType, descriptor);
 }
 
+const NAMES_SHOWN = 3;
+
 /** Names what makes this image unreadable here. */
 function reviewType(assembly: Assembly, { createType, extents, encrypted }: Descriptor): void {
   if (createType !== "" && !READABLE_TYPES.has(createType.toLowerCase())) assembly.unsupported.push(`createType "${createType}"`);
   for (const type of new Set(extents.map((extent) => extent.type)))
-    if (!READABLE_EXTENTS.has(type)) assembly.unsupported.push(`${type} extents`);
+    if (!READABLE_EXTENTS.has(type)) {
+      const names = extents.flatMap((extent) => (extent.type === type && extent.name !== "" ? [extent.name] : []));
+      const shown = names.slice(0, NAMES_SHOWN).join(", ") + (names.length > NAMES_SHOWN ? ", …" : "");
+      assembly.unsupported.push(`${type} extents${shown && ` (${shown})`}`);
+    }
   if (encrypted) assembly.unsupported.push("encryption");
 }
 
@@ -276,7 +281,7 @@ function toVolume(assembly: Assembly, variant: string, descriptor: Descriptor | 
     format: "vmdk",
     variant,
     size,
-    unit: sparse[0]?.extent.header.grain ?? FLAT_UNIT,
+    unit: sparse[0]?.extent.header.grain ?? 0,
     files,
     parent,
     identity: descriptor === null ? null : cidText(descriptor.cid),

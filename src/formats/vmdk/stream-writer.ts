@@ -58,12 +58,7 @@ export class StreamWriter implements ImageWriter {
     if (table !== this.#tableIndex) this.#endTable(writes);
     this.#tableIndex = table;
     this.#table[index % GTES_PER_GT] = this.#end;
-    const record = new Uint8Array(Math.ceil((GRAIN_HEADER_BYTES + block.bytes.length) / SECTOR) * SECTOR);
-    const view = new DataView(record.buffer);
-    view.setBigUint64(0, BigInt(index * GRAIN_SECTORS), true);
-    view.setUint32(8, block.bytes.length, true);
-    record.set(block.bytes, GRAIN_HEADER_BYTES);
-    this.#append(writes, record);
+    this.#appendGrain(writes, index, block.bytes);
     return writes;
   }
 
@@ -98,11 +93,30 @@ export class StreamWriter implements ImageWriter {
     this.#tableIndex = -1;
   }
 
+  /** A grain's record in three writes, so that the stream itself is not copied here. */
+  #appendGrain(writes: Write[], index: number, stream: Uint8Array): void {
+    const header = new Uint8Array(GRAIN_HEADER_BYTES);
+    const view = new DataView(header.buffer);
+    view.setUint32(0, (index * GRAIN_SECTORS) % 2 ** 32, true);
+    view.setUint32(4, Math.floor((index * GRAIN_SECTORS) / 2 ** 32), true);
+    view.setUint32(8, stream.length, true);
+    const used = header.length + stream.length;
+    const at = this.#end * SECTOR;
+    this.#end += this.#fitting(Math.ceil(used / SECTOR));
+    writes.push({ file: 0, at, bytes: header }, { file: 0, at: at + header.length, bytes: stream });
+    if (used % SECTOR !== 0) writes.push({ file: 0, at: at + used, bytes: PADDING.subarray(used % SECTOR) });
+  }
+
   #append(writes: Write[], bytes: Uint8Array): void {
-    if (this.#end + bytes.length / SECTOR > MOST_FILE_SECTORS)
+    const at = this.#end * SECTOR;
+    this.#end += this.#fitting(bytes.length / SECTOR);
+    writes.push({ file: 0, at, bytes });
+  }
+
+  #fitting(sectors: number): number {
+    if (this.#end + sectors > MOST_FILE_SECTORS)
       throw new DiskError("limit", "vmdk: the stream reaches 2 TiB, where its 32-bit sector numbers end");
-    writes.push({ file: 0, at: this.#end * SECTOR, bytes });
-    this.#end += bytes.length / SECTOR;
+    return sectors;
   }
 
   #header(gdOffset: bigint): Uint8Array {
@@ -125,6 +139,9 @@ export class StreamWriter implements ImageWriter {
     });
   }
 }
+
+/** What fills the last sector of a record. */
+const PADDING = new Uint8Array(SECTOR);
 
 /** A metadata marker: the sectors of what follows it, and what that is. */
 function marker(type: number, sectors: number): Uint8Array {
