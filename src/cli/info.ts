@@ -22,7 +22,9 @@ export const info: Verb = {
     if (path === undefined || more.length > 0) throw new DiskError("usage", "info takes one file");
     const file = await session.openFile(path);
     const volume = await openImage(file, session.context(path), given.value("from"));
-    const facts = factsOf(path, session.allocated(), volume);
+    // As qemu-img counts: the extents of a VMDK belong to the image, an external data file does not.
+    const allocated = volume.format === "vmdk" ? session.allocated() : file.allocated;
+    const facts = factsOf(path, allocated, volume);
     if (isJson(given)) printJson(given.has("chain") ? [facts] : facts);
     else printHuman(facts, volume);
     return 0;

@@ -88,21 +88,19 @@ describe.each(rows)("$title", (row) => {
   });
 
   const args = row.target.qemuArguments(specFor(row.target, SAMPLE.size, "disk", options));
-  test.skipIf(qemu === null || args === null || isBlocked(row, SAMPLE, options))(
-    "what qemu-img writes with the same options reads the same",
-    async () => {
+  if (args !== null)
+    test.skipIf(qemu === null || isBlocked(row, SAMPLE, options))("what qemu-img writes with the same options reads the same", async () => {
       const place = mkdtempSync(join(folder, "qemu-"));
       writeFileSync(join(place, "in.raw"), diskBytes(SAMPLE));
       const name = `out.${format.extensions[0]}`;
-      qemu!.must(["convert", "-f", "raw", ...(args ?? []), join(place, "in.raw"), join(place, name)]);
+      qemu!.must(["convert", "-f", "raw", ...args, join(place, "in.raw"), join(place, name)]);
       const files = readdirSync(place).map((entry) => openFileSource(join(place, entry)));
       const main = files.find((file) => file.name === name) as ByteSource;
       const volume = await format.open(main, contextOf(files));
       expect(same(await readVolume(volume), diskBytes(SAMPLE))).toBe(true);
       for (const file of files) file.close();
       rmSync(place, { recursive: true });
-    },
-  );
+    });
 
   test.skipIf(isBlocked(row, SAMPLE, options))("an empty disk and a far block of a large one", async () => {
     const empty = await openWritten(format, await write(row, { size: MIB, pieces: [] }, options));

@@ -88,7 +88,7 @@ export function corpusFolder(): string | null {
 
 /** The folder of images that the corpus' generators have made (`small`, `malformed`), or null. */
 export function generatedFolder(name: "small" | "malformed"): string | null {
-  const folder = join(process.env["SPINDLE_GENERATED"] ?? "/tmp/corpus", name);
+  const folder = join(process.env["SPINDLE_GENERATED"] ?? join(import.meta.dirname, "../../build"), name);
   return existsSync(join(folder, "manifest.tsv")) ? folder : null;
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
 import { diskBytes, patternDisk } from "../../testing/disks.ts";
 import { contextOf, openWritten, readVolume, specFor, writeImage } from "../../testing/image-harness.ts";
-import { SparseFile } from "../../testing/sparse-file.ts";
+
 import { raw } from "./index.ts";
 
 const open = (bytes: Uint8Array) => raw.open(memorySource("d.img", bytes), contextOf());

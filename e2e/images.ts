@@ -1,0 +1,71 @@
+import { createCipheriv, createHash } from "node:crypto";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Judge, type JudgeName, judge } from "../src/testing/judges.ts";
+
+export const MIB = 1024 ** 2;
+
+/** The program; the caller has skipped the test when it is not installed. */
+export function tool(name: JudgeName): Judge {
+  const found = judge(name);
+  if (found === null) throw new Error(`${name} is not installed`);
+  return found;
+}
+
+/** The names of the programs that are not installed, as a reason to skip; empty when all are there. */
+export function missing(...names: readonly JudgeName[]): string {
+  const absent = names.filter((name) => judge(name) === null);
+  return absent.length === 0 ? "" : `not installed: ${absent.join(", ")}`;
+}
+
+export function temporaryFolder(): { readonly path: string; remove(): void } {
+  const path = mkdtempSync(join(tmpdir(), "spindle-e2e-"));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** Bytes without pattern, the same in every run for the same seed. */
+export function noise(length: number, seed: number): Buffer {
+  const key = createHash("md5").update(`seed ${seed}`).digest();
+  return createCipheriv("aes-128-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(length));
+}
+
+/** A raw disk of `mib` MiB: an MBR with one Linux partition from 1 MiB on, noise, text, zeros and holes. */
+export function writeRawDisk(path: string, mib: number, seed = 1): void {
+  const disk = Buffer.alloc(mib * MIB);
+  const partition = disk.subarray(446, 462);
+  partition[4] = 0x83;
+  partition.writeUInt32LE(2048, 8);
+  partition.writeUInt32LE((mib - 1) * 2048, 12);
+  disk.writeUInt16LE(0xaa55, 510);
+  const third = Math.floor(mib / 3);
+  noise(third * MIB - 12_345, seed).copy(disk, MIB + 777);
+  disk.fill("All work and no play makes a dull disk. ", (third + 1) * MIB, (third + 1) * MIB + 700_001);
+  noise(65_536, seed + 1).copy(disk, disk.length - 65_536);
+  writeFileSync(path, disk);
+}
+
+/** Noise of `mib` MiB, written piece by piece: every block of it has to be read and packed. */
+export function writeNoise(path: string, mib: number): void {
+  const file = openSync(path, "w");
+  for (let i = 0; i < mib; i += 64) writeSync(file, noise(Math.min(64, mib - i) * MIB, 1000 + i));
+  closeSync(file);
+}
+
+export function convert(from: string, to: string, format: string, options = ""): void {
+  const chosen = options === "" ? [] : ["-o", options];
+  tool("qemu-img").must(["convert", "-O", format, ...chosen, from, to]);
+}
+
+/** Throws unless qemu-img finds the two disks identical. */
+export function requireIdentical(a: string, formatA: string, b: string, formatB: string): void {
+  tool("qemu-img").must(["compare", "-f", formatA, "-F", formatB, a, b]);
+}
+
+export function sha256(path: string): string {
+  return createHash("sha256").update(readFileSync(path)).digest("hex");
+}
+
+export function blake3(path: string): string {
+  return tool("b3sum").must(["--no-names", path]).trim();
+}
