@@ -18,11 +18,10 @@ test("a qcow2 that was cut off: the alert names file and offset, and helps", asy
   writeFileSync(path, whole.subarray(0, Math.floor(whole.length / 2) + 100));
   await drop(spindle, path);
   const opened = card(spindle, "cut.qcow2");
-  const start = opened.getByRole("button", { name: "Save as download" });
   const alert = opened.getByRole("alert");
-  await expect(start.or(alert)).toBeVisible();
-  if (await start.isVisible()) await start.click();
+  await expect(alert).toContainText("The image contradicts itself");
   await expect(alert).toContainText(/cut\.qcow2, offset 0x[0-9a-f]+/);
+  await expect(opened.getByRole("button", { name: "Save as download" })).toBeDisabled();
   await alert.getByRole("link", { name: "Help on this: corrupt" }).click();
   await expect(spindle.locator("#help-corrupt")).toBeFocused();
 });

@@ -1,0 +1,104 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Page } from "@playwright/test";
+import { convert, missing, noise, writeRawDisk } from "./images.ts";
+import { card, drop, expect, openImage, openStart, test, waitVerified } from "./page.ts";
+
+test.skip(missing("qemu-img") !== "", missing("qemu-img"));
+
+const axe = readFileSync("node_modules/axe-core/axe.min.js", "utf8");
+
+interface Finding {
+  readonly impact?: string | null;
+  readonly id: string;
+  readonly nodes: readonly { readonly target: readonly unknown[]; readonly failureSummary?: string }[];
+}
+interface Axe {
+  run(): Promise<{ readonly violations: readonly Finding[] }>;
+}
+
+/** No finding of weight, and nothing that has to be scrolled sideways. */
+async function expectAccessible(page: Page, screen: string): Promise<void> {
+  // A colour that is still fading in has too little contrast for a moment.
+  await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished.catch(() => {}))));
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: Axe }).axe.run());
+  const grave = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+  const lines = grave.map(({ impact, id, nodes }) => `${impact} ${id}: ${nodes.map((node) => node.target.join(" ")).join(", ")}`);
+  expect.soft(lines, `${screen}: axe`).toEqual([]);
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  expect.soft(overflow, `${screen}: wider than the window, px`).toBeLessThanOrEqual(0);
+}
+
+let image = "";
+let broken = "";
+test.beforeAll(({ folder }) => {
+  const raw = join(folder, "disk.raw");
+  writeRawDisk(raw, 6);
+  image = join(folder, "web.vmdk");
+  convert(raw, image, "vmdk");
+  broken = join(folder, "letter.qcow2");
+  writeFileSync(broken, noise(100_000, 3));
+});
+
+const SIZES = { wide: { width: 1280, height: 900 }, narrow: { width: 320, height: 700 } } as const;
+
+for (const [size, viewport] of Object.entries(SIZES)) {
+  for (const colorScheme of ["light", "dark"] as const) {
+    test.describe(`${size}, ${colorScheme}`, () => {
+      test.use({ viewport, colorScheme });
+
+      test("start and card", async ({ spindle }) => {
+        await expectAccessible(spindle, "start");
+        await openImage(spindle, image);
+        await expectAccessible(spindle, "card");
+      });
+    });
+  }
+}
+
+for (const [size, viewport, colorScheme] of [
+  ["wide", SIZES.wide, "dark"],
+  ["narrow", SIZES.narrow, "light"],
+] as const) {
+  test.describe(`${size}, ${colorScheme}`, () => {
+    test.use({ viewport, colorScheme });
+
+    test("options, result, error, network lock and help", async ({ spindle }) => {
+      const opened = await openImage(spindle, image);
+      await opened.getByText("Options", { exact: true }).click();
+      await opened.getByText("The same with qemu-img").click();
+      await expectAccessible(spindle, "options");
+      await opened.getByRole("button", { name: "Save as download" }).click();
+      await waitVerified(opened);
+      await expectAccessible(spindle, "result");
+      await drop(spindle, broken);
+      await expect(card(spindle, "letter.qcow2").getByRole("alert")).toBeVisible();
+      await expectAccessible(spindle, "error");
+      await spindle.getByRole("button", { name: "Network lock: on" }).click();
+      await expect(spindle.getByRole("dialog", { name: "Network lock" })).toBeVisible();
+      await expectAccessible(spindle, "network lock");
+      await spindle.keyboard.press("Escape");
+      await expect(spindle.getByRole("dialog")).toHaveCount(0);
+      await spindle.getByRole("link", { name: "Help", exact: true }).click();
+      await expect(spindle.getByRole("heading", { name: "Which format?" })).toBeVisible();
+      await expectAccessible(spindle, "help");
+    });
+  });
+}
+
+test("from start to result by keyboard alone", async ({ page }) => {
+  await openStart(page);
+  const press = async (name: RegExp) => {
+    const button = page.getByRole("button", { name });
+    for (let i = 0; i < 40 && !(await button.evaluate((element) => element === document.activeElement)); i++)
+      await page.keyboard.press("Tab");
+    await expect(button).toBeFocused();
+    await page.keyboard.press("Enter");
+  };
+  await press(/^Try a sample$/);
+  await expect(page.getByRole("button", { name: "Save as download" })).toBeEnabled();
+  await press(/^Save as download$/);
+  await waitVerified(page.getByRole("article"));
+  await expect(page.getByRole("heading", { name: "Done" })).toBeFocused();
+});

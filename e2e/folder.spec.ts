@@ -1,0 +1,118 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { type BrowserContext, chromium, type Page } from "@playwright/test";
+import { convert, missing, requireIdentical, writeNoise } from "./images.ts";
+import { card, chooseTarget, drop, expect, openStart, test, waitVerified } from "./page.ts";
+
+const WINDOW_TOOLS = ["Xvfb", "openbox", "xdotool"];
+
+function missingWindowTools(): string {
+  const absent = WINDOW_TOOLS.filter((name) => spawnSync("sh", ["-c", 'command -v "$0"', name]).status !== 0);
+  return absent.length === 0 ? missing("qemu-img") : `not installed: ${absent.join(", ")}`;
+}
+
+test.skip(missingWindowTools() !== "", missingWindowTools());
+
+const display = `:${90 + (process.pid % 100)}`;
+const started: ChildProcess[] = [];
+
+function start(command: string, ...args: readonly string[]): void {
+  started.push(spawn(command, args, { stdio: "ignore", env: { ...process.env, DISPLAY: display } }));
+}
+
+test.beforeAll(async () => {
+  start("Xvfb", display, "-screen", "0", "1280x1024x24", "-nolisten", "tcp");
+  const socket = `/tmp/.X11-unix/X${display.slice(1)}`;
+  await expect.poll(() => existsSync(socket), { timeout: 10_000 }).toBe(true);
+  start("openbox");
+});
+test.afterAll(() => {
+  for (const program of started.reverse()) program.kill();
+});
+
+/** Runs in the page: the folder picker is a window of the system; the stand-in gives the folder that was dropped. */
+function chooseDroppedFolder(): void {
+  const host = globalThis as unknown as Record<string, unknown>;
+  addEventListener(
+    "drop",
+    (event) => {
+      const [item] = event.dataTransfer?.items ?? [];
+      const asked = item as unknown as { getAsFileSystemHandle(): Promise<FileSystemHandle> };
+      host["droppedFolder"] = asked.getAsFileSystemHandle();
+    },
+    { capture: true },
+  );
+  host["showDirectoryPicker"] = () => host["droppedFolder"];
+}
+
+/** Answers the browser's own question about writing with the keyboard, as a user would. */
+async function allowWriting(page: Page): Promise<void> {
+  const heading = page.getByRole("heading", { level: 1 });
+  await heading.click(); // the question needs a user's gesture
+  await page.evaluate(() => {
+    const host = globalThis as unknown as Record<string, unknown>;
+    void (async () => {
+      const folder = (await host["droppedFolder"]) as { requestPermission(how: { mode: string }): Promise<string> };
+      host["permission"] = await folder.requestPermission({ mode: "readwrite" }).catch(String);
+    })();
+  });
+  const answer = () => page.evaluate(() => (globalThis as unknown as Record<string, unknown>)["permission"] ?? "open");
+  for (let i = 0; i < 10 && (await answer()) === "open"; i++) {
+    await wait(700);
+    if ((await answer()) !== "open") break;
+    for (const key of ["Tab", "Return"]) spawnSync("xdotool", ["key", key], { env: { ...process.env, DISPLAY: display } });
+    await wait(300);
+  }
+  expect(await answer()).toBe("granted");
+}
+
+test("a real folder: nothing stands under a final name before it is verified", async ({ folder, launchOptions, baseURL }) => {
+  const place = join(folder, "machine");
+  mkdirSync(place);
+  const raw = join(folder, "web.raw");
+  writeNoise(raw, 64);
+  convert(raw, join(place, "web.qcow2"), "qcow2");
+
+  const context: BrowserContext = await chromium.launchPersistentContext(join(folder, "profile"), {
+    ...launchOptions,
+    headless: false,
+    args: [...(launchOptions.args ?? []), "--window-size=1100,800", "--window-position=0,0"],
+    env: { ...(process.env as Record<string, string>), DISPLAY: display },
+    viewport: null,
+  });
+  try {
+    const page = context.pages()[0] ?? (await context.newPage());
+    await page.addInitScript(chooseDroppedFolder);
+    await openStart(page, baseURL);
+    await drop(page, place);
+    const opened = card(page, "web.qcow2");
+    await expect(opened.getByRole("button", { name: /^Convert to/ })).toBeEnabled();
+    await allowWriting(page);
+    await chooseTarget(opened, "vmdk", { Kind: "monolithicFlat" });
+
+    const seen = new Set<string>();
+    let converting = true;
+    const watching = (async () => {
+      while (converting) {
+        seen.add(readdirSync(place).sort().join(" "));
+        const early = existsSync(join(place, "web-flat.vmdk"));
+        if (early && !(await opened.getByText("✓ verified").isVisible())) seen.add("early");
+        await wait(20);
+      }
+    })();
+    await opened.getByRole("button", { name: "Convert to VMDK…" }).click();
+    await waitVerified(opened);
+    converting = false;
+    await watching;
+
+    expect([...seen].some((names) => names.includes("web-flat.vmdk.part"))).toBe(true);
+    expect(readdirSync(place).sort()).toEqual(["web-flat.vmdk", "web.qcow2", "web.vmdk"]);
+    requireIdentical(raw, "raw", join(place, "web.vmdk"), "vmdk");
+    await test.info().attach("what the folder held", { body: [...seen].join("\n") });
+    console.log([...seen]);
+  } finally {
+    await context.close();
+  }
+});
