@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { type BrowserContext, chromium, type Page } from "@playwright/test";
@@ -32,7 +32,7 @@ test.afterAll(() => {
   for (const program of started.reverse()) program.kill();
 });
 
-/** Runs in the page: the folder picker is a window of the system; the stand-in gives the folder that was dropped. */
+/** Runs in the page: pickers are windows of the system; the stand-ins give the folder that was dropped, and files in it. */
 function chooseDroppedFolder(): void {
   const host = globalThis as unknown as Record<string, unknown>;
   addEventListener(
@@ -45,6 +45,8 @@ function chooseDroppedFolder(): void {
     { capture: true },
   );
   host["showDirectoryPicker"] = () => host["droppedFolder"];
+  host["showSaveFilePicker"] = async ({ suggestedName }: { suggestedName: string }) =>
+    ((await host["droppedFolder"]) as FileSystemDirectoryHandle).getFileHandle(suggestedName, { create: true });
 }
 
 /** Answers the browser's own question about writing with the keyboard, as a user would. */
@@ -68,11 +70,22 @@ async function allowWriting(page: Page): Promise<void> {
   expect(await answer()).toBe("granted");
 }
 
+/** What the folder held at one time or another during `work`, each as a line of names. */
+async function watchWhile(place: string, work: () => Promise<void>, look: () => void = () => {}): Promise<string[]> {
+  const seen = new Set<string>();
+  const timer = setInterval(() => {
+    seen.add(readdirSync(place).sort().join(" "));
+    look();
+  }, 10);
+  await work().finally(() => clearInterval(timer));
+  return [...seen];
+}
+
 test("a real folder: nothing stands under a final name before it is verified", async ({ folder, launchOptions, baseURL }) => {
   const place = join(folder, "machine");
   mkdirSync(place);
   const raw = join(folder, "web.raw");
-  writeNoise(raw, 64);
+  writeNoise(raw, 96);
   convert(raw, join(place, "web.qcow2"), "qcow2");
 
   const context: BrowserContext = await chromium.launchPersistentContext(join(folder, "profile"), {
@@ -90,28 +103,46 @@ test("a real folder: nothing stands under a final name before it is verified", a
     const opened = card(page, "web.qcow2");
     await expect(opened.getByRole("button", { name: /^Convert to/ })).toBeEnabled();
     await allowWriting(page);
-    await chooseTarget(opened, "vmdk", { Kind: "monolithicFlat" });
 
-    const seen = new Set<string>();
-    let converting = true;
-    const watching = (async () => {
-      while (converting) {
-        seen.add(readdirSync(place).sort().join(" "));
-        const early = existsSync(join(place, "web-flat.vmdk"));
-        if (early && !(await opened.getByText("✓ verified").isVisible())) seen.add("early");
-        await wait(20);
-      }
-    })();
-    await opened.getByRole("button", { name: "Convert to VMDK…" }).click();
-    await waitVerified(opened);
-    converting = false;
-    await watching;
+    await test.step("two files into the folder", async () => {
+      await chooseTarget(opened, "vmdk", { Kind: "monolithicFlat" });
+      const seen = await watchWhile(place, async () => {
+        await opened.getByRole("button", { name: "Convert to VMDK…" }).click();
+        await waitVerified(opened);
+      });
+      expect(readdirSync(place).sort()).toEqual(["web-flat.vmdk", "web.qcow2", "web.vmdk"]);
+      requireIdentical(raw, "raw", join(place, "web.vmdk"), "vmdk");
+      // Closed and being verified, under temporary names only.
+      expect(seen).toContain("web-flat.vmdk.part web.qcow2 web.vmdk.part");
+      const early = seen.filter((names) => names.includes(".crswap") && /web(-flat)?\.vmdk( |$)/.test(names));
+      expect(early).toEqual([]);
+      await opened.getByRole("button", { name: "Back to the settings" }).click();
+    });
 
-    expect([...seen].some((names) => names.includes("web-flat.vmdk.part"))).toBe(true);
-    expect(readdirSync(place).sort()).toEqual(["web-flat.vmdk", "web.qcow2", "web.vmdk"]);
-    requireIdentical(raw, "raw", join(place, "web.vmdk"), "vmdk");
-    await test.info().attach("what the folder held", { body: [...seen].join("\n") });
-    console.log([...seen]);
+    await test.step("one file that was chosen", async () => {
+      await chooseTarget(opened, "vdi");
+      const sizes = new Set<number>();
+      await watchWhile(
+        place,
+        async () => {
+          await opened.getByRole("button", { name: "Convert to VDI…" }).click();
+          await waitVerified(opened);
+        },
+        () => sizes.add(statSync(join(place, "web.vdi"), { throwIfNoEntry: false })?.size ?? 0),
+      );
+      const whole = statSync(join(place, "web.vdi")).size;
+      expect([...sizes].filter((size) => size !== 0 && size !== whole)).toEqual([]);
+      requireIdentical(raw, "raw", join(place, "web.vdi"), "vdi");
+      await opened.getByRole("button", { name: "Back to the settings" }).click();
+    });
+
+    await test.step("cancelled, nothing is left", async () => {
+      await chooseTarget(opened, "qcow2", { Compression: "deflate" });
+      await opened.getByRole("button", { name: "Convert to qcow2…" }).click();
+      await opened.getByRole("button", { name: "Cancel Esc" }).click();
+      await expect(opened.getByRole("heading", { name: "Cancelled" })).toBeVisible({ timeout: 15_000 });
+      await expect.poll(() => readdirSync(place).sort()).toEqual(["web-flat.vmdk", "web.qcow2", "web.vdi", "web.vmdk"]);
+    });
   } finally {
     await context.close();
   }

@@ -42,18 +42,3 @@ test("qcow2 to a monolithicFlat VMDK: two files", async ({ spindle, folder }) =>
   expect(saved.map((file) => basename(file)).sort()).toEqual(["flat-flat.vmdk", "flat.vmdk"]);
   requireIdentical(raw, "raw", join(folder, "flat.vmdk"), "vmdk");
 });
-
-test("a folder that has a file of the result's name: it asks, then replaces", async ({ spindle, folder }) => {
-  const path = join(folder, "again.qcow2");
-  convert(raw, path, "qcow2");
-  await spindle.evaluate(async () => {
-    const chosen = await (await navigator.storage.getDirectory()).getDirectoryHandle("chosen", { create: true });
-    await chosen.getFileHandle("again-flat.vmdk", { create: true });
-  });
-  const opened = await openImage(spindle, path);
-  await chooseTarget(opened, "vmdk", { Kind: "monolithicFlat" });
-  await opened.getByRole("button", { name: "Convert to VMDK…" }).click();
-  await expect(opened.getByRole("heading", { name: "Replace again-flat.vmdk?" })).toBeVisible();
-  await opened.getByRole("button", { name: "Replace", exact: true }).click();
-  await expect(opened.getByRole("heading", { name: "Done" })).toBeVisible();
-});

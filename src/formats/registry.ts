@@ -72,7 +72,7 @@ async function noteOnRaw(file: ByteSource, head: Uint8Array, tail: Uint8Array): 
   if (!(await holdsDisk(file)))
     throw new DiskError("wrong-format", `${missing}: it is damaged or truncated; read it as raw only if you are sure (-f raw)`, place);
   const part = /^(.*)-flat\.vmdk$/i.exec(file.name)?.[1];
-  const whole = part === undefined ? "" : ` It is the data of a VMDK; the image itself is ${part}.vmdk.`;
+  const whole = part === undefined ? "" : ` It is one part of a VMDK: the image itself is ${part}.vmdk.`;
   return { text: `${missing}; its content is a disk and is read as it is.${whole}`, severity: "warning" };
 }
 

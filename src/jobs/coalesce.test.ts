@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Write } from "../core/model.ts";
-import { coalesce } from "./coalesce.ts";
+import { coalesce, withoutZeros } from "./coalesce.ts";
 
 const apply = (writes: Iterable<Write>, size: number): Uint8Array => {
   const file = new Uint8Array(size);
@@ -48,4 +48,25 @@ test("files are kept apart and large pieces are not copied", () => {
     { file: 1, at: large.length + 10, bytes: small },
   ];
   expect([...coalesce(writes)]).toEqual(writes);
+});
+
+test("zero pieces of large writes are left out, and nothing else", () => {
+  const piece = 64 << 10;
+  const pieces = fc.array(fc.constantFrom("zero", "first", "last", "full"), { minLength: 1, maxLength: 9 });
+  fc.assert(
+    fc.property(pieces, fc.integer({ min: 0, max: 9 }), fc.integer({ min: 0, max: 700 }), (kinds, shift, tail) => {
+      const backing = new Uint8Array(shift + kinds.length * piece + tail);
+      const bytes = backing.subarray(shift);
+      for (const [i, kind] of kinds.entries()) {
+        if (kind === "first") bytes[i * piece] = 1;
+        if (kind === "last") bytes[(i + 1) * piece - 1] = 1;
+        if (kind === "full") bytes.fill(0x80, i * piece, (i + 1) * piece);
+      }
+      const left = [...withoutZeros([{ file: 0, at: 1000, bytes }])];
+      expect(Buffer.compare(apply(left, 1000 + bytes.length), apply([{ file: 0, at: 1000, bytes }], 1000 + bytes.length))).toBe(0);
+      const expected = kinds.filter((kind) => kind !== "zero").length * piece;
+      if (bytes.length > piece) expect(left.reduce((sum, write) => sum + write.bytes.length, 0)).toBeLessThanOrEqual(expected + tail);
+    }),
+    { numRuns: 60 },
+  );
 });

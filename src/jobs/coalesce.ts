@@ -50,3 +50,37 @@ function gather(run: readonly Write[], length: number): Write {
   }
   return { ...first, bytes };
 }
+
+/** Zeros are looked for in pieces of this many bytes. */
+const PIECE = 64 << 10;
+
+/**
+ * Leaves out the pieces of large writes that are all zero: where nothing is written a fresh file has a hole, which reads as zero.
+ * A large block with little in it then costs only what is in it. Not for sequential outputs, which can have no holes.
+ */
+export function* withoutZeros(writes: Iterable<Write>): Generator<Write> {
+  for (const write of writes) {
+    const { at, bytes } = write;
+    if (bytes.length <= PIECE) {
+      yield write;
+      continue;
+    }
+    let start = 0;
+    for (let from = 0; from < bytes.length; from += PIECE) {
+      const end = Math.min(from + PIECE, bytes.length);
+      if (!isZero(bytes, from, end)) continue;
+      if (from > start) yield { ...write, at: at + start, bytes: bytes.subarray(start, from) };
+      start = end;
+    }
+    if (start < bytes.length) yield { ...write, at: at + start, bytes: bytes.subarray(start) };
+  }
+}
+
+function isZero(bytes: Uint8Array, from: number, end: number): boolean {
+  if (bytes[from] !== 0) return false;
+  const aligned = (bytes.byteOffset + from) % 8 === 0 && (end - from) % 8 === 0;
+  if (!aligned) return bytes.subarray(from, end).every((byte) => byte === 0);
+  const words = new Float64Array(bytes.buffer, bytes.byteOffset + from, (end - from) / 8);
+  for (let i = 0; i < words.length; i++) if (!Object.is(words[i], 0)) return false;
+  return true;
+}

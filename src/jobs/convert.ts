@@ -2,7 +2,7 @@ import { DiskError } from "../core/errors.ts";
 import type { ByteSource, ImageWriter, Loss, ScanTable, TargetSpec, Write } from "../core/model.ts";
 import type { BlockPool, BlockResult, DiskHash, ImageSink, LostRange } from "../core/ports.ts";
 import { formatById } from "../formats/registry.ts";
-import { coalesce } from "./coalesce.ts";
+import { coalesce, withoutZeros } from "./coalesce.ts";
 import { createDigest } from "./digest.ts";
 import { attachDisk, type Disk, requireReadable } from "./disk.ts";
 import { inOrder } from "./in-order.ts";
@@ -167,7 +167,7 @@ async function writeImage(
   const onLost = request.salvage ? (range: LostRange) => lost.push(range) : null;
   let bytes = 0;
   const carryOut = async (writes: Iterable<Write>): Promise<void> => {
-    for (const write of coalesce(writes)) {
+    for (const write of coalesce(writer.sequential ? writes : withoutZeros(writes))) {
       signal.throwIfAborted();
       await sink.write(write.file, write.at, write.bytes);
       bytes += write.bytes.length;

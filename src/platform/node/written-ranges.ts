@@ -1,7 +1,7 @@
 import type { Range } from "../../core/model.ts";
 
 /** Places are kept in steps of this many bytes: coarse enough to stay small, fine enough to skip holes. */
-const STEP = 1 << 20;
+const STEP = 64 << 10;
 
 /** Where a file was written, rounded out to whole steps: one bit per step, in pages that exist only where something was written. */
 export class WrittenRanges {
