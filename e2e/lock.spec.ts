@@ -58,7 +58,7 @@ test("without the lock the log sees every way", async ({ page }) => {
   await page.evaluate(tryFromPage, { origin: address(other), from: "page" });
   await tryInWorker(page, "/worker.js", "classic", "worker");
   const expected = [...PAGE_WAYS.map((way) => `/page/${way}`), ...CLASSIC_WORKER_WAYS.map((way) => `/worker/${way}`)];
-  expect([...new Set(log)].filter((url) => url !== "/favicon.ico").sort()).toEqual(expected.sort());
+  await expect.poll(() => [...new Set(log)].filter((url) => url !== "/favicon.ico").sort()).toEqual(expected.sort());
 });
 
 const scripts = () => readdirSync("dist/page/assets").filter((name) => /\.worker-.*\.js$/.test(name));

@@ -141,8 +141,11 @@ export interface PlanCard {
 export type OutputPlace =
   /** A file picked with showSaveFilePicker. One output file only. */
   | { readonly kind: "file"; readonly handle: FileSystemFileHandle }
-  /** A folder picked with showDirectoryPicker; written under a temporary name, renamed at the end. */
-  | { readonly kind: "folder"; readonly handle: FileSystemDirectoryHandle }
+  /**
+   * A folder picked with showDirectoryPicker; written under temporary names, renamed at the end.
+   * `replace`: the user has agreed that files of the final names are replaced; otherwise they are refused.
+   */
+  | { readonly kind: "folder"; readonly handle: FileSystemDirectoryHandle; readonly replace: boolean }
   /** The private store of this page; then saved as downloads. */
   | { readonly kind: "private" };
 

@@ -268,7 +268,7 @@ async function cardOf(disk: Disk, image: number, name: string, fileBytes: number
 }
 
 async function openSink(output: OutputPlace, files: readonly string[], stored: string, job: Job): Promise<ImageSink> {
-  if (output.kind === "folder") return createFolderSink(output.handle, files);
+  if (output.kind === "folder") return createFolderSink(output.handle, files, output.replace);
   if (output.kind === "file") {
     if (files.length > 1) throw new DiskError("usage", `this format is written as ${files.length} files: choose a folder`);
     return createFileSink(output.handle);

@@ -25,9 +25,12 @@ export async function createFileSink(handle: FileSystemFileHandle): Promise<Imag
   };
 }
 
-/** Files in a folder that the user picked: under temporary names until they are found right. */
-export async function createFolderSink(folder: FileSystemDirectoryHandle, names: readonly string[]): Promise<ImageSink> {
-  for (const name of names) await requireFree(folder, name);
+/**
+ * Files in a folder that the user picked: under temporary names until they are found right.
+ * Files that have the final names already are refused, or with `replace` removed just before the renaming.
+ */
+export async function createFolderSink(folder: FileSystemDirectoryHandle, names: readonly string[], replace: boolean): Promise<ImageSink> {
+  if (!replace) for (const name of names) await requireFree(folder, name);
   const parts = await Promise.all(
     names.map(async (name) => {
       const handle = await folder.getFileHandle(`${name}.part`, { create: true }).catch(failed(name));
@@ -42,7 +45,11 @@ export async function createFolderSink(folder: FileSystemDirectoryHandle, names:
       return Promise.all(parts.map(async ({ name, handle }) => fileSource(await handle.getFile(), name)));
     },
     async commit() {
-      for (const { name, handle } of parts) await handle.move(name).catch(failed(name));
+      // The main file last: it never stands there without the files that it names.
+      for (const { name, handle } of parts.toReversed()) {
+        if (replace) await folder.removeEntry(name).catch(() => {}); // was not there
+        await handle.move(name).catch(failed(name));
+      }
     },
     async abort(reason) {
       for (const { handle, stream } of parts) {

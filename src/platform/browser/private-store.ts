@@ -62,10 +62,21 @@ export async function removeOutput(job: string): Promise<void> {
   await root.removeEntry(job, { recursive: true }).catch(() => {}); // never written
 }
 
+/** A tab that was reloaded lets go of its locks and files a moment later; pauses in milliseconds. */
+const TIDY_AGAIN_AFTER = [0, 1000, 3000, 10_000];
+
 /** Removes the outputs of all jobs whose lock no tab holds any more. */
 export async function removeAbandoned(isAlive: (job: string) => Promise<boolean>): Promise<void> {
   const root = await (await navigator.storage.getDirectory()).getDirectoryHandle(ROOT, { create: true });
-  for await (const name of root.keys()) if (!(await isAlive(name))) await root.removeEntry(name, { recursive: true }).catch(() => {}); // another tab took it up
+  for (const pause of TIDY_AGAIN_AFTER) {
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    let left = false;
+    for await (const name of root.keys()) {
+      left = true;
+      if (!(await isAlive(name))) await root.removeEntry(name, { recursive: true }).catch(() => {}); // still open: again after a pause
+    }
+    if (!left) return;
+  }
 }
 
 async function jobFolder(job: string, create: boolean): Promise<FileSystemDirectoryHandle> {

@@ -63,7 +63,8 @@ export async function createFileSink(
     async commit() {
       await beforeCommit();
       for (const source of opened) await source.close();
-      for (const { name, temporary, final } of parts) await rename(temporary, final).catch(failed(name));
+      // The main file last: it never stands there without the files that it names.
+      for (const { name, temporary, final } of parts.toReversed()) await rename(temporary, final).catch(failed(name));
       process.off("exit", removeNow);
     },
     async abort() {

@@ -57,7 +57,7 @@ async function toFolder(entry: Entry, request: ConvertRequest, plan: PlanCard): 
       if (await isSame(source, file)) throw new SameFileError(file.name);
     }
   }
-  const place: OutputPlace = { kind: "folder", handle };
+  const place: OutputPlace = { kind: "folder", handle, replace: taken.length > 0 };
   const go = () => {
     entry.question.value = null;
     void startJob(entry, request, plan, place);

@@ -64,7 +64,7 @@ function placeOf(record: JobRecord, mayWrite: boolean): OutputPlace | null {
   if (record.place === "private") return { kind: "private" };
   const handle = record.outputHandle;
   if (handle === null || !mayWrite) return null;
-  return handle.kind === "file" ? { kind: "file", handle } : { kind: "folder", handle };
+  return handle.kind === "file" ? { kind: "file", handle } : { kind: "folder", handle, replace: false };
 }
 
 async function companion(handle: FileSystemFileHandle): Promise<GivenFile | null> {
