@@ -53,7 +53,8 @@ async function answer(request: Request): Promise<Response> {
   const url = new URL(request.url);
   if (url.origin !== worker.location.origin) return Response.error();
   if (url.pathname === new URL(TEST, worker.registration.scope).pathname) return locked(new Response(null, { status: 204 }));
-  return locked((await stored(request)) ?? (await fetch(request)));
+  // All that the page needs is stored: asking the host for more would be a way out, even of the same origin.
+  return (await stored(request).then((found) => found && locked(found))) ?? Response.error();
 }
 
 /** This version's files first; a part of the version before only when this one has none of that name. */

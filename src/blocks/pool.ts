@@ -4,6 +4,8 @@ import type { BlockOrder, BlockPool, BlockResult, Hasher } from "../core/ports.t
 import type { FromWorker, Supply, WorkerPort } from "./protocol.ts";
 import { footprint, planReads } from "./reads.ts";
 
+/** So many workers with their orders stay within 300 MiB (see `planConvert`); reading and writing become the limit before that. */
+export const MAX_WORKERS = 5;
 /** Orders in flight per worker: one being worked on, one waiting, so that a worker never idles between them. */
 const ORDERS_PER_WORKER = 2;
 
@@ -15,6 +17,8 @@ interface Pending {
 
 /** Workers are ended by `end()`; orders still in flight are then rejected. */
 export interface WorkerPool extends BlockPool {
+  /** A worker has died: every further order fails. */
+  readonly isDead: boolean;
   end(): void;
 }
 
@@ -48,6 +52,9 @@ export function createPool(ports: readonly WorkerPort[], hasher: Hasher): Worker
   return {
     credits: ports.length * ORDERS_PER_WORKER,
     hasher,
+    get isDead() {
+      return dead !== null;
+    },
     attach(source) {
       const id = ++lastSource;
       sources.set(id, source);
@@ -63,6 +70,7 @@ export function createPool(ports: readonly WorkerPort[], hasher: Hasher): Worker
       signal.throwIfAborted();
       if (dead !== null) throw dead;
       const supplies = await supply(order, sources, signal);
+      if (dead !== null) throw dead;
       const worker = load.indexOf(Math.min(...load));
       load[worker] = (load[worker] as number) + 1;
       const job = ++lastJob;

@@ -1,4 +1,5 @@
-import type { Encoding } from "../core/model.ts";
+import { clip } from "../core/block-map.ts";
+import type { Encoding, RawExtent } from "../core/model.ts";
 import type { BlockOrder, BlockResult, LostRange, PlacedExtent } from "../core/ports.ts";
 import { type Codecs, createCodecs } from "../kernels/codecs.ts";
 import { pieceHashes } from "../kernels/disk-hash.ts";
@@ -92,12 +93,38 @@ async function gather(
         bytes.set(content(extent, from.subarray(skip, skip + footprint(extent)), file, codecs), place(extent.start));
       } catch (error) {
         if (!order.salvage) throw error;
-        lost.push({ start: extent.start, length: extent.length, reason: error instanceof Error ? error.message : String(error) });
+        if (extent.kind === "packed") lost.push({ start: extent.start, length: extent.length, reason: reasonOf(error) });
+        else await rescue(extent, sources, (start, rescued) => bytes.set(rescued, place(start)), lost);
       }
     }
   }
   return { bytes, read: total };
 }
+
+/** Plain data that cannot be read at once is given up in no larger pieces than this. */
+const RESCUE_STEP = 4096;
+
+/** Reads what can be read of a plain extent by halving it around the places that fail. */
+async function rescue(
+  extent: RawExtent,
+  sources: Sources,
+  keep: (start: number, bytes: Uint8Array) => void,
+  lost: LostRange[],
+): Promise<void> {
+  try {
+    keep(extent.start, await sources.read(extent.file, extent.at, extent.length));
+  } catch (error) {
+    if (extent.length <= RESCUE_STEP) {
+      lost.push({ start: extent.start, length: extent.length, reason: reasonOf(error) });
+      return;
+    }
+    const half = Math.ceil(extent.length / 2 / RESCUE_STEP) * RESCUE_STEP;
+    await rescue(clip(extent, extent.start, half), sources, keep, lost);
+    await rescue(clip(extent, extent.start + half, extent.length - half), sources, keep, lost);
+  }
+}
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** The bytes that an extent stands for, from the bytes of its footprint; a damaged block is named by its place in file and disk. */
 function content(extent: PlacedExtent, from: Uint8Array, file: string | undefined, codecs: Codecs): Uint8Array {

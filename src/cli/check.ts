@@ -3,7 +3,7 @@ import type { CheckReport } from "../core/model.ts";
 import { detectFormat } from "../formats/registry.ts";
 import { parseArguments } from "./arguments.ts";
 import type { Verb } from "./main.ts";
-import { isJson, OUTPUT, printJson, printLine } from "./output.ts";
+import { isJson, OUTPUT, printJson, printLine, printRemark } from "./output.ts";
 
 const OPTIONS = { from: { names: ["-f", "--format"], kind: "value" }, output: OUTPUT } as const;
 
@@ -23,7 +23,7 @@ export const check: Verb = {
     const file = await session.openFile(path);
     const format = await detectFormat(file, given.value("from"));
     if (format.check === undefined) {
-      process.stderr.write("spindle: this image format has nothing to check\n");
+      printRemark("this image format has nothing to check");
       return NOT_SUPPORTED;
     }
     const report = await format.check(file, session.context(path), session.signal);

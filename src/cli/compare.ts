@@ -29,6 +29,7 @@ export const compare: Verb = {
     const sizeDiffers = a.size !== b.size;
     const say = (line: string): void => (given.has("quiet") || isJson(given) ? undefined : printLine(line));
     if (sizeDiffers && given.has("strict")) {
+      if (isJson(given)) printJson({ identical: false, offset: null, "virtual-sizes": [a.size, b.size] });
       say("Strict mode: Image size mismatch!");
       return 1;
     }
@@ -36,6 +37,7 @@ export const compare: Verb = {
       ? ({ done, total }: { done: number; total: number }) => process.stdout.write(`    (${((done / total) * 100).toFixed(2)}/100%)\r`)
       : () => {};
     const { differsAt } = await compareDisks(a, b, session.pool, report, session.signal);
+    await session.checkUnchanged();
     if (isJson(given)) printJson({ identical: differsAt === null, offset: differsAt, "virtual-sizes": [a.size, b.size] });
     if (sizeDiffers) say("Warning: Image size mismatch!");
     say(differsAt === null ? "Images are identical." : `Content mismatch at offset ${differsAt}!`);

@@ -9,7 +9,7 @@ import { reasonOf } from "../platform/node/file-source.ts";
 import { parseArguments } from "./arguments.ts";
 import { creationOptions } from "./creation-options.ts";
 import type { Verb } from "./main.ts";
-import { hex, isJson, OUTPUT, printJson } from "./output.ts";
+import { hex, isJson, OUTPUT, printJson, printRemark } from "./output.ts";
 
 const OPTIONS = {
   from: { names: ["-f", "--format"], kind: "value" },
@@ -33,7 +33,6 @@ export const convert: Verb = {
       throw new DiskError("usage", "convert takes one source and one target");
     const format = given.value("to") ?? "raw";
     const disk = await session.openDisk(source, { format: given.value("from"), snapshot: snapshotName(given.value("snapshot")) });
-    await requireOtherFile(target, await session.openedPaths());
     const request = {
       format,
       options: creationOptions(format, given.list("options"), given.has("compress")),
@@ -42,8 +41,11 @@ export const convert: Verb = {
       verify: !given.has("noVerify"),
     };
     const plan = await planConvert(disk, request, session.pool, session.signal);
-    for (const loss of plan.losses) if (loss.severity !== "blocker") process.stderr.write(`spindle: note: ${loss.what}: ${loss.why}\n`);
-    for (const note of disk.notes) if (note.severity === "warning") process.stderr.write(`spindle: warning: ${note.text}\n`);
+    const report = `${target}.salvage.txt`;
+    const outputs = [...plan.files.map((name) => join(dirname(target), name)), ...(request.salvage ? [report] : [])];
+    for (const output of outputs) await requireOtherFile(output, await session.openedPaths());
+    for (const loss of plan.losses) if (loss.severity !== "blocker") printRemark(`note: ${loss.what}: ${loss.why}`);
+    for (const note of disk.notes) if (note.severity === "warning") printRemark(`warning: ${note.text}`);
     const ports = {
       pool: session.pool,
       scanTable: session.scanTable,
@@ -53,7 +55,7 @@ export const convert: Verb = {
     const result = await runConvert(plan, ports, given.has("progress") ? printProgress() : () => {}, session.signal);
     if (given.has("progress")) process.stdout.write("    (100.00/100%)\n");
     if (result.lost.length > 0)
-      await writeReport(`${target}.salvage.txt`, salvageReport(basename(source), basename(target), result.lost), result.lost.length);
+      await writeReport(report, salvageReport(basename(source), basename(target), result.lost), result.lost.length);
     if (isJson(given)) {
       const { files, written, verified, blake3, lost } = result;
       printJson({ format, "virtual-size": disk.size, files, written, verified, blake3: blake3 && hex(blake3), lost });
@@ -96,5 +98,5 @@ function printProgress(): Report {
 
 async function writeReport(path: string, text: string, count: number): Promise<void> {
   await writeFile(path, text);
-  process.stderr.write(`spindle: warning: ${count} ranges could not be read and are zero in the target; listed in ${basename(path)}\n`);
+  printRemark(`warning: ${count} ranges could not be read and are zero in the target; listed in ${basename(path)}`);
 }

@@ -8,7 +8,6 @@ import { humanSize, isJson, OUTPUT, printJson, printLine } from "./output.ts";
 
 const OPTIONS = {
   from: { names: ["-f", "--format"], kind: "value" },
-  chain: { names: ["--backing-chain"], kind: "flag" },
   output: OUTPUT,
 } as const;
 
@@ -25,7 +24,7 @@ export const info: Verb = {
     // As qemu-img counts: the extents of a VMDK belong to the image, an external data file does not.
     const allocated = volume.format === "vmdk" ? session.allocated() : file.allocated;
     const facts = factsOf(path, allocated, volume);
-    if (isJson(given)) printJson(given.has("chain") ? [facts] : facts);
+    if (isJson(given)) printJson(facts);
     else printHuman(facts, volume);
     return 0;
   },

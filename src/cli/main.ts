@@ -5,6 +5,7 @@ import { convert } from "./convert.ts";
 import { info } from "./info.ts";
 import { map } from "./map.ts";
 import { measure } from "./measure.ts";
+import { printRemark } from "./output.ts";
 import { createSession, type Session } from "./session.ts";
 
 /** A verb: its words in, its exit code out. `failure` is the exit code of an error. */
@@ -29,7 +30,7 @@ async function main(words: readonly string[]): Promise<number> {
   }
   const verb = VERBS[name];
   if (verb === undefined) {
-    process.stderr.write(`spindle: there is no verb “${name}”; spindle --help lists them\n`);
+    printRemark(`there is no verb “${name}”; spindle --help lists them`);
     return 1;
   }
   const abort = new AbortController();
@@ -40,7 +41,7 @@ async function main(words: readonly string[]): Promise<number> {
   try {
     return await verb.run(rest, session);
   } catch (error) {
-    process.stderr.write(`spindle: ${oneLine(error)}\n`);
+    printRemark(oneLine(error));
     return abort.signal.aborted ? 130 : verb.failure;
   } finally {
     await session.end();
@@ -53,7 +54,7 @@ function oneLine(error: unknown): string {
     const { file, at, message } = error;
     const named = file === undefined || message.includes(file) ? message : `${file}: ${message}`;
     const place = at === undefined ? "" : ` [${file === undefined ? "" : `${file} `}@ ${at}]`;
-    return `${named}${place}`.replaceAll(/\p{Cc}+/gu, " ");
+    return `${named}${place}`;
   }
   return error instanceof Error ? (error.stack ?? error.message).replaceAll(/\s*\n\s*/g, " | ") : String(error);
 }

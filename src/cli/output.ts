@@ -14,8 +14,15 @@ export function printJson(value: unknown): void {
 }
 
 export function printLine(line = ""): void {
-  process.stdout.write(`${line}\n`);
+  process.stdout.write(`${plainText(line)}\n`);
 }
+
+export function printRemark(line: string): void {
+  process.stderr.write(`spindle: ${plainText(line)}\n`);
+}
+
+/** Names from inside an image must not steer the terminal. */
+const plainText = (line: string): string => line.replaceAll(/\p{Cc}+/gu, " ");
 
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 

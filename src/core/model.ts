@@ -160,7 +160,7 @@ export interface ImageWriter {
   readonly sequential: boolean;
   /**
    * Called with strictly ascending `index`; a unit never put reads as zero.
-   * The writes may refer to the block's bytes: they are to be carried out before those are reused.
+   * No place of a file is ever written twice. The writes may refer to the block's bytes: they are to be carried out before those are reused.
    */
   put(index: number, block: Block): readonly Write[];
   /** Tables and headers, lazily (a table may be large), and each file's final size. Called once. */

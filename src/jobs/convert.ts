@@ -134,7 +134,7 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
     await sink.commit();
     return { files: fileFacts(files), written: written.bytes, verified: plan.request.verify, blake3, lost: written.lost };
   } catch (error) {
-    await sink.abort(error);
+    await sink.abort(error).catch(() => {}); // what went wrong first is what the user has to know
     throw error;
   }
 }
@@ -201,7 +201,19 @@ async function writeImage(
   }
   const { writes, sizes } = writer.end();
   await carryOut(writes);
-  return { sizes, logicalBytes: sizes.reduce((sum, size) => sum + size, 0), bytes, digest, hash, lost };
+  return { sizes, logicalBytes: sizes.reduce((sum, size) => sum + size, 0), bytes, digest, hash, lost: joinLost(lost) };
+}
+
+/** In the order of the disk; neighbours with one reason become one range. */
+function joinLost(lost: readonly LostRange[]): LostRange[] {
+  const joined: LostRange[] = [];
+  for (const range of lost.toSorted((a, b) => a.start - b.start)) {
+    const last = joined[joined.length - 1];
+    if (last !== undefined && last.start + last.length === range.start && last.reason === range.reason)
+      joined[joined.length - 1] = { ...last, length: last.length + range.length };
+    else joined.push(range);
+  }
+  return joined;
 }
 
 function* unitWrites(writer: ImageWriter, result: BlockResult): Generator<Write> {

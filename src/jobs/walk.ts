@@ -32,11 +32,11 @@ export async function* mapRuns(
     } catch (error) {
       if (onLost === null || !(error instanceof DiskError) || error.code === "unsupported") throw error;
       const { guest } = error;
+      const named = guest !== undefined && guest.start <= at && guest.start + guest.length > at;
       if (guest !== undefined && guest.start > at && guest.start < limit) limit = guest.start;
-      else if (guest === undefined && limit - at > SALVAGE_STEP) limit = at + Math.max(SALVAGE_STEP, Math.floor((limit - at) / 2));
+      else if (!named && limit - at > SALVAGE_STEP) limit = at + Math.max(SALVAGE_STEP, Math.floor((limit - at) / 2));
       else {
-        const stop =
-          guest !== undefined && guest.start <= at && guest.start + guest.length > at ? Math.min(guest.start + guest.length, end) : limit;
+        const stop = named ? Math.min(guest.start + guest.length, end) : limit;
         onLost({ start: at, length: stop - at, reason: error.message });
         at = stop;
         limit = end;

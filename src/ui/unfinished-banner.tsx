@@ -27,7 +27,13 @@ function Unfinished({ record }: { readonly record: JobRecord }) {
       <h2>
         Unfinished: {record.source} to {shortName(record.format)}, {reached(record)} at {moment(record.when)}
       </h2>
-      <p>The browser discards an unfinished file when a tab closes; your source is untouched.</p>
+      <p>
+        {record.percent === 100
+          ? "The result had been written but not verified: if it stands under its name already, do not rely on it."
+          : "The browser discards an unfinished file when a tab closes."}{" "}
+        {record.place === "folder" && "A file whose name ends in .part may be left in the folder; it can be removed. "}
+        Your source is untouched.
+      </p>
       {record.sourceHandle === null && <p>This browser cannot find {record.source} again by itself: open it once more to start over.</p>}
       {refused.value && (
         <p>{record.source} could not be opened: access was not allowed, or it has moved. Open it once more to start over.</p>

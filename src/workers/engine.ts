@@ -53,6 +53,10 @@ export function createEngine(): Engine {
   /** Lends the pool to one piece of work; it is started when first needed and ended when long unused. */
   const withPool = async <T>(work: (pool: WorkerPool) => Promise<T>): Promise<T> => {
     clearTimeout(idle);
+    if (pool?.isDead === true) {
+      pool.end();
+      pool = null;
+    }
     pool ??= createPool(startWorkerPorts(), hasher);
     users++;
     try {
@@ -221,7 +225,11 @@ async function tryNetwork(url: string): Promise<string | null> {
 }
 
 const lockName = (stored: string): string => `spindle-output:${stored}`;
-const quote = (name: string): string => (/^[\w.+-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`);
+/** For a shell; a leading dash would make it an option. */
+const quote = (given: string): string => {
+  const name = given.startsWith("-") ? `./${given}` : given;
+  return /^[\w.+/-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+};
 const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** Lets the worker answer its messages (a cancel) between two pieces of work. */
@@ -231,8 +239,13 @@ const breathe = (): Promise<void> => new Promise((resolve) => setTimeout(resolve
 function resolver(files: readonly File[]): ResolveFile {
   return async (reference) => {
     const wanted = plainName(reference.name);
-    const found = files.find(({ name }) => name === wanted) ?? files.find(({ name }) => name.toLowerCase() === wanted.toLowerCase());
-    return found === undefined ? null : fileSource(found);
+    const exact = files.filter(({ name }) => name === wanted);
+    const found = exact.length > 0 ? exact : files.filter(({ name }) => name.toLowerCase() === wanted.toLowerCase());
+    if (found.length > 1)
+      throw new DiskError("usage", `there are ${found.length} files named “${wanted}”: give only the folder that this image belongs to`, {
+        file: wanted,
+      });
+    return found[0] === undefined ? null : fileSource(found[0]);
   };
 }
 

@@ -1,7 +1,5 @@
+import { MAX_WORKERS } from "../blocks/pool.ts";
 import type { FromWorker, WorkerPort } from "../blocks/protocol.ts";
-
-/** More workers than this gain nothing: the browser process that hands out file bytes becomes the limit. */
-const MAX_WORKERS = 8;
 
 /** One block worker per core, started from the engine so that the page's main thread is not in their path. */
 export function startWorkerPorts(count = Math.min(navigator.hardwareConcurrency, MAX_WORKERS)): WorkerPort[] {
@@ -14,6 +12,7 @@ export function startWorkerPorts(count = Math.min(navigator.hardwareConcurrency,
       },
       onDeath: (handler) => {
         worker.onerror = (event) => handler(event.message);
+        worker.onmessageerror = () => handler("a message could not be read");
       },
       end: () => worker.terminate(),
     };

@@ -9,18 +9,20 @@ import { fileSource } from "./file-source.ts";
 export async function createFileSink(handle: FileSystemFileHandle): Promise<ImageSink> {
   const stream = await handle.createWritable().catch(failed(handle.name));
   const output = streamOutput(stream, handle.name);
-  let closed = false;
+  let closing: Promise<void> | null = null;
   return {
     write: (_file, at, bytes) => output.write(at, bytes),
-    async close([size]) {
-      await output.close(size as number);
-      closed = true;
+    async close([size], signal) {
+      closing = output.close(size as number);
+      await unlessAborted(closing, signal);
       return [fileSource(await handle.getFile())];
     },
     async commit() {},
     async abort(reason) {
-      if (closed) await handle.remove();
-      else await stream.abort(reason).catch(() => {}); // already errored: nothing was put in place
+      if (closing === null)
+        await stream.abort(reason).catch(() => {}); // already errored: nothing was put in place
+      // Closing cannot be called off; the file goes as soon as it is there, and the job need not wait for that.
+      else void closing.then(() => handle.remove()).catch(() => {}); // closing failed: nothing was put in place
     },
   };
 }
@@ -31,17 +33,31 @@ export async function createFileSink(handle: FileSystemFileHandle): Promise<Imag
  */
 export async function createFolderSink(folder: FileSystemDirectoryHandle, names: readonly string[], replace: boolean): Promise<ImageSink> {
   if (!replace) for (const name of names) await requireFree(folder, name);
-  const parts = await Promise.all(
-    names.map(async (name) => {
-      const handle = await folder.getFileHandle(`${name}.part`, { create: true }).catch(failed(name));
+  const mark = crypto.randomUUID().slice(0, 8);
+  const parts: FolderPart[] = [];
+  const abort = async (reason: unknown): Promise<void> => {
+    for (const { handle, stream } of parts) {
+      await stream.abort(reason).catch(() => {}); // closed already, or errored
+      await folder.removeEntry(handle.name).catch(() => {}); // never came to be
+    }
+  };
+  try {
+    for (const name of names) {
+      const handle = await folder.getFileHandle(`${name}.${mark}.part`, { create: true }).catch(failed(name));
       const stream = await handle.createWritable().catch(failed(name));
-      return { name, handle, stream, output: streamOutput(stream, name) };
-    }),
-  );
+      parts.push({ name, handle, stream, output: streamOutput(stream, name) });
+    }
+  } catch (error) {
+    await abort(error);
+    throw error;
+  }
+  let closing: Promise<unknown> | null = null;
   return {
-    write: (file, at, bytes) => (parts[file] as (typeof parts)[number]).output.write(at, bytes),
-    async close(sizes) {
-      await Promise.all(parts.map(({ output }, i) => output.close(sizes[i] as number)));
+    write: (file, at, bytes) => (parts[file] as FolderPart).output.write(at, bytes),
+    async close(sizes, signal) {
+      const each = parts.map(({ output }, i) => output.close(sizes[i] as number));
+      closing = Promise.allSettled(each);
+      await unlessAborted(Promise.all(each), signal);
       return Promise.all(parts.map(async ({ name, handle }) => fileSource(await handle.getFile(), name)));
     },
     async commit() {
@@ -52,12 +68,26 @@ export async function createFolderSink(folder: FileSystemDirectoryHandle, names:
       }
     },
     async abort(reason) {
-      for (const { handle, stream } of parts) {
-        await stream.abort(reason).catch(() => {}); // closed already, or errored
-        await folder.removeEntry(handle.name).catch(() => {}); // never came to be
-      }
+      if (closing === null) await abort(reason);
+      else void closing.then(() => abort(reason));
     },
   };
+}
+
+interface FolderPart {
+  readonly name: string;
+  readonly handle: FileSystemFileHandle;
+  readonly stream: FileSystemWritableFileStream;
+  readonly output: StreamOutput;
+}
+
+/** The browser's closing takes seconds per gigabyte and cannot be called off: an abort does not wait for it. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    if (signal.aborted) reject(signal.reason);
+    work.then(resolve, reject);
+  });
 }
 
 async function requireFree(folder: FileSystemDirectoryHandle, name: string): Promise<void> {

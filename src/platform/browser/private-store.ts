@@ -19,15 +19,25 @@ export async function createPrivateSink(job: string, names: readonly string[]): 
   const closeAll = (): void => {
     for (const { access } of parts) access.close();
   };
-  for (const name of names) {
-    const handle = await folder.getFileHandle(name, { create: true }).catch(failed(name));
-    parts.push({ name, handle, access: await handle.createSyncAccessHandle().catch(failed(name)) });
+  try {
+    for (const name of names) {
+      const handle = await folder.getFileHandle(name, { create: true }).catch(failed(name));
+      parts.push({ name, handle, access: await handle.createSyncAccessHandle().catch(failed(name)) });
+    }
+  } catch (error) {
+    closeAll();
+    await removeOutput(job);
+    throw error;
   }
   return {
     async write(file, at, bytes) {
       const { access, name } = parts[file] as Part;
       try {
-        for (let done = 0; done < bytes.length; ) done += access.write(bytes.subarray(done) as Uint8Array<ArrayBuffer>, { at: at + done });
+        for (let done = 0; done < bytes.length; ) {
+          const written = access.write(bytes.subarray(done) as Uint8Array<ArrayBuffer>, { at: at + done });
+          if (written === 0) throw new DOMException("nothing more could be written", "QuotaExceededError");
+          done += written;
+        }
       } catch (cause) {
         failed(name)(cause);
       }

@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { DiskError } from "../../core/errors.ts";
 import type { Range } from "../../core/model.ts";
@@ -26,12 +26,15 @@ export async function createFileSink(
 ): Promise<ImageSink> {
   const parts: Part[] = [];
   const opened: FileSource[] = [];
-  const discard = async (): Promise<void> => {
+  let flushed: Promise<unknown> = Promise.resolve();
+  const closeAll = async (): Promise<void> => {
     for (const source of opened) await source.close();
-    for (const { handle, temporary } of parts) {
-      await handle.close().catch(() => {}); // already closed after `close`
-      await rm(temporary, { force: true });
-    }
+    for (const { handle } of parts) await handle.close();
+  };
+  const discard = async (): Promise<void> => {
+    await flushed;
+    await closeAll();
+    for (const { temporary } of parts) await rm(temporary, { force: true });
   };
   const removeNow = (): void => {
     for (const { temporary } of parts) rmSync(temporary, { force: true });
@@ -53,16 +56,16 @@ export async function createFileSink(
       }
     },
     async close(sizes) {
-      for (const [i, part] of parts.entries()) {
-        await part.handle.truncate(sizes[i] as number).catch(failed(part.name));
-        await part.handle.close();
-      }
+      for (const [i, part] of parts.entries()) await part.handle.truncate(sizes[i] as number).catch(failed(part.name));
+      // Flushing goes on while the job reads the files back; its errors are told by `commit`.
+      flushed = Promise.allSettled(parts.map((part) => part.handle.datasync()));
       for (const { name, temporary, written } of parts) opened.push(await openWritten(name, temporary, written));
       return opened;
     },
     async commit() {
       await beforeCommit();
-      for (const source of opened) await source.close();
+      for (const { name, handle } of parts) await handle.datasync().catch(failed(name));
+      await closeAll();
       // The main file last: it never stands there without the files that it names.
       for (const { name, temporary, final } of parts.toReversed()) await rename(temporary, final).catch(failed(name));
       process.off("exit", removeNow);
@@ -77,6 +80,8 @@ export async function createFileSink(
 async function openPart(folder: string, name: string): Promise<Part> {
   if (name !== basename(name)) throw new DiskError("usage", `“${name}” is not a plain file name`);
   const final = join(folder, name);
+  const present = await stat(final).catch(() => null);
+  if (present !== null && !present.isFile()) throw new DiskError("io", `${name} exists and is not a regular file`, { file: name });
   const temporary = join(folder, `.${name}.${process.pid}.part`);
   const handle = await open(temporary, "wx+").catch(failed(name));
   return { name, final, temporary, handle, written: new WrittenRanges() };

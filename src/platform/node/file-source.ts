@@ -13,6 +13,9 @@ export interface FileSource extends ByteSource {
   close(): Promise<void>;
 }
 
+/** What tells that a path still leads to the same, unchanged file. */
+const FACTS = ["dev", "ino", "size", "mtimeMs", "ctimeMs"] as const;
+
 /** Opens a path; a folder or a device is refused. `written`: where the file may hold data, when this program wrote it. */
 export async function openFileSource(path: string, written?: (at: number, length: number) => Iterable<Range>): Promise<FileSource> {
   const name = basename(path);
@@ -36,7 +39,7 @@ export async function openFileSource(path: string, written?: (at: number, length
     },
     async checkUnchanged() {
       const now = await stat(path).catch(() => null);
-      if (now === null || now.size !== opened.size || now.mtimeMs !== opened.mtimeMs)
+      if (now === null || FACTS.some((fact) => now[fact] !== opened[fact]))
         throw new DiskError("io", `${name} was changed by another program while it was being read`, { file: name });
     },
     close: () => handle.close(),

@@ -1,9 +1,7 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
+import { MAX_WORKERS } from "../../blocks/pool.ts";
 import type { FromWorker, WorkerPort } from "../../blocks/protocol.ts";
-
-/** More threads than this gain nothing: reading and writing become the limit. */
-const MAX_WORKERS = 8;
 
 /** One block worker thread per core. `entry` is the built `block-worker.js`. */
 export function startWorkerPorts(entry: URL, count = Math.min(availableParallelism(), MAX_WORKERS)): WorkerPort[] {

@@ -18,11 +18,12 @@ export class WrittenRanges {
       const index = Math.floor(step / PAGE_STEPS);
       let page = this.#pages.get(index);
       if (page === undefined) {
-        page = new Uint8Array(PAGE_STEPS);
+        page = new Uint8Array(PAGE_STEPS / 8);
         this.#pages.set(index, page);
       }
-      if (page[step % PAGE_STEPS] === 1) continue;
-      page[step % PAGE_STEPS] = 1;
+      if (has(page, step)) continue;
+      const bit = step % PAGE_STEPS;
+      page[bit >> 3] = (page[bit >> 3] as number) | (1 << (bit & 7));
       this.#total += STEP;
     }
   }
@@ -33,7 +34,7 @@ export class WrittenRanges {
     let start = -1;
     for (let step = Math.floor(at / STEP); step * STEP < end; step++) {
       const page = this.#pages.get(Math.floor(step / PAGE_STEPS));
-      const touched = page?.[step % PAGE_STEPS] === 1;
+      const touched = page !== undefined && has(page, step);
       if (touched && start < 0) start = Math.max(at, step * STEP);
       if (!touched && start >= 0) {
         yield { start, length: step * STEP - start };
@@ -46,3 +47,8 @@ export class WrittenRanges {
 }
 
 const PAGE_STEPS = 4096;
+
+const has = (page: Uint8Array, step: number): boolean => {
+  const bit = step % PAGE_STEPS;
+  return (((page[bit >> 3] as number) >> (bit & 7)) & 1) === 1;
+};

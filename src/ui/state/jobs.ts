@@ -120,6 +120,7 @@ function recordOf(job: Job, lock: string): JobRecord {
 
 export async function cancelJob(job: Job): Promise<void> {
   if (job.state.value === "waiting") {
+    job.state.value = "stopping"; // so that its turn does not come meanwhile
     await fail(job, new DOMException("cancelled", "AbortError"));
   } else if (job.state.value === "running") {
     job.state.value = "stopping";
