@@ -44,7 +44,10 @@ import {
   LITERAL_SHIFT,
   LITERAL_SUB_BITS,
   LITERAL_TABLE,
+  PATTERN_INDEX,
+  PATTERN_STEP,
   PAYLOAD_SHIFT,
+  preparePatterns,
   prepareTemplates,
   subtableOf,
 } from "./inflate-tables";
@@ -57,10 +60,6 @@ const BLOCK_DONE: i32 = 0;
 // A run of code lengths is stored in whole vectors, hence the spare bytes.
 const CODE_LENGTHS: usize = memory.data(LITERAL_SYMBOLS + DISTANCE_SYMBOLS + 16, 16);
 
-// For distances below 16: PATTERN_INDEX row d holds i mod d, which repeats the last d bytes over a vector;
-// PATTERN_STEP holds the largest multiple of d up to 16.
-const PATTERN_INDEX: usize = memory.data(16 * 16, 16);
-const PATTERN_STEP: usize = memory.data<u8>([0, 16, 16, 15, 16, 15, 12, 14, 16, 9, 10, 11, 12, 13, 14, 15]);
 let constantsReady: bool = false;
 
 // Stream state. The bit buffer holds the next bits of the stream, lowest first (RFC 1951 §3.1.1); bitCount of them are
@@ -90,7 +89,11 @@ export function inflate(src: usize, srcLen: i32, dst: usize, dstLen: i32): i32 {
   outputEnd = dst + dstLen;
   bitBuffer = 0;
   bitCount = 0;
-  if (!constantsReady) prepareConstants();
+  if (!constantsReady) {
+    prepareTemplates();
+    preparePatterns();
+    constantsReady = true;
+  }
 
   let isFinal: u32 = 0;
   while (!isFinal) {
@@ -393,13 +396,4 @@ function decodeSymbols(): i32 {
   inputAt = input;
   outputAt = output;
   return status;
-}
-
-/** What follows from constants alone; once per instance. */
-function prepareConstants(): void {
-  prepareTemplates();
-  for (let distance: u32 = 1; distance < 16; distance++) {
-    for (let i: u32 = 0; i < 16; i++) store<u8>(PATTERN_INDEX + (distance << 4) + i, i % distance);
-  }
-  constantsReady = true;
 }
