@@ -28,11 +28,12 @@ export const convert: Verb = {
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
-    const [source, target, ...more] = given.operands;
-    if (source === undefined || target === undefined || more.length > 0)
-      throw new DiskError("usage", "convert takes one source and one target");
+    const [source, named, ...more] = given.operands;
+    if (!source || !named || more.length > 0) throw new DiskError("usage", "convert takes one source and one target");
     const format = given.value("to") ?? "raw";
     const disk = await session.openDisk(source, { format: given.value("from"), snapshot: snapshotName(given.value("snapshot")) });
+    // A link is followed, as writing to it would: the data belongs where it leads.
+    const target = await realpath(named).catch(() => named);
     const request = {
       format,
       options: creationOptions(format, given.list("options"), given.has("compress")),
@@ -44,7 +45,8 @@ export const convert: Verb = {
     const report = `${target}.salvage.txt`;
     const outputs = [...plan.files.map((name) => join(dirname(target), name)), ...(request.salvage ? [report] : [])];
     for (const output of outputs) await requireOtherFile(output, await session.openedPaths());
-    for (const loss of plan.losses) if (loss.severity !== "blocker") printRemark(`note: ${loss.what}: ${loss.why}`);
+    const blocked = plan.losses.some((loss) => loss.severity === "blocker");
+    for (const loss of blocked ? [] : plan.losses) printRemark(`note: ${loss.what}: ${loss.why}`);
     for (const note of disk.notes) if (note.severity === "warning") printRemark(`warning: ${note.text}`);
     const ports = {
       pool: session.pool,

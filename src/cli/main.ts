@@ -5,7 +5,7 @@ import { convert } from "./convert.ts";
 import { info } from "./info.ts";
 import { map } from "./map.ts";
 import { measure } from "./measure.ts";
-import { printRemark } from "./output.ts";
+import { printLine, printRemark } from "./output.ts";
 import { createSession, type Session } from "./session.ts";
 
 /** A verb: its words in, its exit code out. `failure` is the exit code of an error. */
@@ -33,10 +33,15 @@ async function main(words: readonly string[]): Promise<number> {
     printRemark(`there is no verb “${name}”; spindle --help lists them`);
     return 1;
   }
+  if (rest.includes("--help") || rest.includes("-h")) {
+    printLine(`spindle ${name} ${verb.usage}`);
+    return 0;
+  }
   const abort = new AbortController();
   const interrupt = (): void => abort.abort(new DiskError("io", "interrupted"));
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
+  process.once("SIGHUP", interrupt);
   const session = createSession(abort.signal);
   try {
     return await verb.run(rest, session);

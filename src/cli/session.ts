@@ -10,6 +10,7 @@ import { createHasher } from "../kernels/disk-hash.ts";
 import { createKernels } from "../kernels/index.ts";
 import { type FileSource, openFileSource } from "../platform/node/file-source.ts";
 import { startWorkerPorts } from "../platform/node/worker-port.ts";
+import { printRemark } from "./output.ts";
 
 /** What one run of the program holds open; `end` lets go of all of it. */
 export interface Session {
@@ -83,6 +84,7 @@ function resolverBeside(path: string, openFile: (path: string) => Promise<FileSo
       throw new DiskError("missing-file", `${basename(path)} names “${name}”, which is a link out of its folder: give the real file`, {
         needs: name,
       });
+    if (name !== reference.name) printRemark(`warning: ${basename(path)} names “${reference.name}”; “${name}” beside it is used`);
     return openFile(beside);
   };
 }

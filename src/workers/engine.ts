@@ -2,7 +2,7 @@ import { createPool, type WorkerPool } from "../blocks/pool.ts";
 import { resolveRuns } from "../core/block-map.ts";
 import { DiskError } from "../core/errors.ts";
 import { plainName } from "../core/file-name.ts";
-import type { ResolveFile } from "../core/model.ts";
+import type { Note, ResolveFile } from "../core/model.ts";
 import type { ImageSink } from "../core/ports.ts";
 import { DISK_FORMATS } from "../formats/registry.ts";
 import { openDisk } from "../jobs/chain.ts";
@@ -97,7 +97,8 @@ export function createEngine(): Engine {
     },
 
     async open(file, companions, options = {}) {
-      const resolve = resolver([file, ...companions]);
+      const remarks: Note[] = [];
+      const resolve = resolver([file, ...companions], remarks);
       const context = { resolve, scanTable: kernels.scanTable, snapshot: options.snapshot };
       const disk = await openDisk(fileSource(file), context, options.format);
       const image = ++lastImage;
@@ -105,7 +106,7 @@ export function createEngine(): Engine {
       const fileBytes = files.reduce((sum, [, size]) => sum + size, 0);
       const card = await withPool((p) => cardOf(disk, image, file.name, fileBytes, p));
       images.set(image, { disk, name: file.name, fileBytes });
-      return { ...card, files: [...new Set([file.name, ...files.map(([name]) => name)])] };
+      return { ...card, notes: [...remarks, ...card.notes], files: [...new Set([file.name, ...files.map(([name]) => name)])] };
     },
     async close(image) {
       images.delete(image);
@@ -236,7 +237,7 @@ const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toSt
 const breathe = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
 
 /** Images may only name files that the user gave, and only by their plain names. */
-function resolver(files: readonly File[]): ResolveFile {
+function resolver(files: readonly File[], remarks: Note[]): ResolveFile {
   return async (reference) => {
     const wanted = plainName(reference.name);
     const exact = files.filter(({ name }) => name === wanted);
@@ -245,7 +246,10 @@ function resolver(files: readonly File[]): ResolveFile {
       throw new DiskError("usage", `there are ${found.length} files named “${wanted}”: give only the folder that this image belongs to`, {
         file: wanted,
       });
-    return found[0] === undefined ? null : fileSource(found[0]);
+    if (found[0] === undefined) return null;
+    if (wanted !== reference.name)
+      remarks.push({ text: `The image names “${reference.name}”; the “${found[0].name}” that was given is used.`, severity: "warning" });
+    return fileSource(found[0]);
   };
 }
 

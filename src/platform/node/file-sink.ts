@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -82,8 +83,9 @@ async function openPart(folder: string, name: string): Promise<Part> {
   const final = join(folder, name);
   const present = await stat(final).catch(() => null);
   if (present !== null && !present.isFile()) throw new DiskError("io", `${name} exists and is not a regular file`, { file: name });
-  const temporary = join(folder, `.${name}.${process.pid}.part`);
+  const temporary = join(folder, `.spindle-${randomUUID()}.part`);
   const handle = await open(temporary, "wx+").catch(failed(name));
+  if (present !== null) await handle.chmod(present.mode & 0o777).catch(failed(name));
   return { name, final, temporary, handle, written: new WrittenRanges() };
 }
 

@@ -19,9 +19,12 @@ const FACTS = ["dev", "ino", "size", "mtimeMs", "ctimeMs"] as const;
 /** Opens a path; a folder or a device is refused. `written`: where the file may hold data, when this program wrote it. */
 export async function openFileSource(path: string, written?: (at: number, length: number) => Iterable<Range>): Promise<FileSource> {
   const name = basename(path);
-  const handle = await open(path, "r").catch((cause: NodeJS.ErrnoException) => {
+  const failed = (cause: NodeJS.ErrnoException): never => {
     throw new DiskError("io", `${name} cannot be opened: ${reasonOf(cause)}`, { file: name, cause });
-  });
+  };
+  // Opening a pipe would wait for its writer.
+  if (!(await stat(path).catch(failed)).isFile()) throw new DiskError("io", `${name} is not a regular file`, { file: name });
+  const handle = await open(path, "r").catch(failed);
   const opened = await handle.stat();
   if (!opened.isFile()) {
     await handle.close();

@@ -28,16 +28,22 @@ export function blockedBy(entry: Entry): string | null {
 export async function convert(entry: Entry, how: "chosen" | "download"): Promise<void> {
   const request = requestOf(entry);
   const plan = entry.plan.value;
-  if (request === null || plan === null || blockedBy(entry) !== null || isBusy(entry.job.value)) return;
+  if (request === null || plan === null || blockedBy(entry) !== null || isBusy(entry.job.value) || starting.has(entry)) return;
   entry.question.value = null;
+  starting.add(entry);
   try {
-    if (how === "download" || !canPickOutput()) await startJob(entry, request, plan, { kind: "private" });
+    if (how === "download" || !canPickOutput()) void startJob(entry, request, plan, { kind: "private" });
     else if (plan.files.length > 1) await toFolder(entry, request, plan);
     else await toFile(entry, request, plan);
   } catch (failure) {
     entry.planFailure.value = failure;
+  } finally {
+    starting.delete(entry);
   }
 }
+
+/** Cards whose first click still asks where to write: a second click on them starts nothing. */
+const starting = new WeakSet<Entry>();
 
 async function toFile(entry: Entry, request: ConvertRequest, plan: PlanCard): Promise<void> {
   const handle = await pickOutputFile(request.name, entry.given.value.handle);
@@ -45,7 +51,7 @@ async function toFile(entry: Entry, request: ConvertRequest, plan: PlanCard): Pr
   for (const source of sources(entry)) {
     if (await isSame(source, handle)) throw new SameFileError(handle.name);
   }
-  await startJob(entry, { ...request, name: handle.name }, plan, { kind: "file", handle });
+  void startJob(entry, { ...request, name: handle.name }, plan, { kind: "file", handle });
 }
 
 async function toFolder(entry: Entry, request: ConvertRequest, plan: PlanCard): Promise<void> {
