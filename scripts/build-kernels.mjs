@@ -1,5 +1,5 @@
 /**
- * assembly/*.ts → build/kernels.wasm, and as a module build/kernels.js; zstd.wasm of @bokuweb/zstd-wasm → build/zstd.js.
+ * assembly/*.ts → build/kernels.wasm, and as a module build/kernels.js; each folder assembly/NAME/ → build/NAME.js; zstd.wasm of @bokuweb/zstd-wasm → build/zstd.js.
  * The modules carry the bytes as base64 text: a plain import works in Node, in a bundle and in a worker
  * under `connect-src 'none'`, where nothing may be fetched. Does nothing when the inputs are unchanged.
  */
@@ -29,7 +29,7 @@ const flags = [
 
 async function inputsHash() {
   const hash = createHash("sha256");
-  const names = (await readdir(assembly)).filter((name) => name.endsWith(".ts")).sort();
+  const names = (await readdir(assembly, { recursive: true })).filter((name) => name.endsWith(".ts")).sort();
   for (const path of [...names.map((name) => join(assembly, name)), zstdWasm, fileURLToPath(import.meta.url)])
     hash.update(`${relative(root, path)}\0`).update(await readFile(path));
   return hash.update(asc.version).digest("hex");
@@ -47,12 +47,12 @@ async function writeModule(name, constant, bytes) {
   await writeWhole(`${name}.d.ts`, `export declare const ${constant}: string;\n`);
 }
 
-async function compile() {
+async function compile(entry) {
   const output = new Map();
-  const { error, stderr } = await asc.main(["assembly/index.ts", "--baseDir", root, "--outFile", "kernels.wasm", ...flags], {
+  const { error, stderr } = await asc.main([entry, "--baseDir", root, "--outFile", "kernels.wasm", ...flags], {
     writeFile: (name, content) => void output.set(name, content),
   });
-  if (error) throw new Error(`asc failed: ${error.message}\n${stderr.toString()}`);
+  if (error) throw new Error(`asc failed on ${entry}: ${error.message}\n${stderr.toString()}`);
   return output.get("kernels.wasm");
 }
 
@@ -60,7 +60,10 @@ const hash = await inputsHash();
 const built = await readFile(join(build, "kernels.hash"), "utf8").catch(() => "");
 if (built !== hash) {
   await mkdir(build, { recursive: true });
-  const kernels = await compile();
+  const kernels = await compile("assembly/index.ts");
+  const folders = (await readdir(assembly, { withFileTypes: true })).filter((entry) => entry.isDirectory());
+  for (const { name } of folders)
+    await writeModule(name, `${name.toUpperCase().replaceAll("-", "_")}_BASE64`, await compile(`assembly/${name}/index.ts`));
   await writeWhole("kernels.wasm", kernels);
   await writeModule("kernels", "KERNELS_BASE64", kernels);
   await writeModule("zstd", "ZSTD_BASE64", await readFile(zstdWasm));

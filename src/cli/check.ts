@@ -1,6 +1,6 @@
 import { DiskError } from "../core/errors.ts";
 import type { CheckReport } from "../core/model.ts";
-import { detectFormat } from "../formats/registry.ts";
+import { detectFormat, formatContext } from "../formats/registry.ts";
 import { parseArguments } from "./arguments.ts";
 import type { Verb } from "./main.ts";
 import { isJson, OUTPUT, printJson, printLine, printRemark } from "./output.ts";
@@ -26,7 +26,7 @@ export const check: Verb = {
       printRemark("this image format has nothing to check");
       return NOT_SUPPORTED;
     }
-    const report = await format.check(file, session.context(path), session.signal);
+    const report = await format.check(file, formatContext(session.context(path)), session.signal);
     if (isJson(given)) printJson(toJson(path, format.id, report));
     else printHuman(report);
     if (report.corruptions > 0) return CORRUPT;

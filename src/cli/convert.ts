@@ -41,7 +41,7 @@ export const convert: Verb = {
       salvage: given.has("salvage"),
       verify: !given.has("noVerify"),
     };
-    const plan = await planConvert(disk, request, session.pool, session.signal);
+    const plan = await planConvert(disk, request, session, session.signal);
     const report = `${target}.salvage.txt`;
     const outputs = [...plan.files.map((name) => join(dirname(target), name)), ...(request.salvage ? [report] : [])];
     for (const output of outputs) await requireOtherFile(output, await session.openedPaths());
@@ -50,7 +50,7 @@ export const convert: Verb = {
     for (const note of disk.notes) if (note.severity === "warning") printRemark(`warning: ${note.text}`);
     const ports = {
       pool: session.pool,
-      scanTable: session.scanTable,
+      compute: session.compute,
       createSink: (files: readonly string[]) => createFileSink(dirname(target), files, () => session.checkUnchanged()),
       breathe: () => new Promise<void>((resolve) => setImmediate(resolve)),
     };

@@ -39,11 +39,11 @@ export const measure: Verb = {
     const spec: TargetSpec = { size, name: basename(path ?? "disk"), options, identity: new Uint8Array(16) };
     const blocker = lossesOf(target, spec).find((loss) => loss.severity === "blocker");
     if (blocker !== undefined) throw new DiskError("limit", `${blocker.what}: ${blocker.why}`);
-    const needed = createMeasure(target.create(spec));
+    const needed = createMeasure(target.create(spec, session.compute));
     if (disk !== null)
       await survey(disk, { cells: 1, salvage: false, onData: (start, length) => needed.add(start, length) }, session.signal);
     const required = sum(needed.finish().sizes);
-    const fullyAllocated = fullyAllocatedSize(target, spec);
+    const fullyAllocated = fullyAllocatedSize(target, spec, session.compute);
     if (isJson(given)) printJson({ required, "fully-allocated": fullyAllocated });
     else printLine(`required size: ${required}\nfully allocated size: ${fullyAllocated}`);
     return 0;

@@ -4,8 +4,10 @@ import { createPool, type WorkerPool } from "../blocks/pool.ts";
 import { DiskError } from "../core/errors.ts";
 import { plainName } from "../core/file-name.ts";
 import type { OpenContext, ResolveFile } from "../core/model.ts";
+import type { Compute } from "../core/ports.ts";
 import { openDisk } from "../jobs/chain.ts";
 import type { Disk } from "../jobs/disk.ts";
+import { createCompute } from "../kernels/compute.ts";
 import { createHasher } from "../kernels/disk-hash.ts";
 import { createKernels } from "../kernels/index.ts";
 import { type FileSource, openFileSource } from "../platform/node/file-source.ts";
@@ -17,7 +19,7 @@ export interface Session {
   readonly signal: AbortSignal;
   /** Started when first asked for. */
   readonly pool: WorkerPool;
-  readonly scanTable: OpenContext["scanTable"];
+  readonly compute: Compute;
   openFile(path: string): Promise<FileSource>;
   context(path: string, snapshot?: string): OpenContext;
   openDisk(path: string, options?: { readonly format?: string | undefined; readonly snapshot?: string | undefined }): Promise<Disk>;
@@ -32,6 +34,7 @@ export interface Session {
 
 export function createSession(signal: AbortSignal): Session {
   const kernels = createKernels();
+  const compute = createCompute(kernels);
   const files = new Map<string, FileSource>();
   let pool: WorkerPool | null = null;
 
@@ -44,7 +47,7 @@ export function createSession(signal: AbortSignal): Session {
   };
   const context = (path: string, snapshot?: string): OpenContext => ({
     resolve: resolverBeside(path, openFile),
-    scanTable: kernels.scanTable,
+    compute,
     snapshot,
   });
   return {
@@ -53,7 +56,7 @@ export function createSession(signal: AbortSignal): Session {
       pool ??= createPool(startWorkerPorts(new URL("./block-worker.js", import.meta.url)), createHasher(kernels));
       return pool;
     },
-    scanTable: kernels.scanTable,
+    compute,
     openFile,
     context,
     openDisk: async (path, { format, snapshot } = {}) => openDisk(await openFile(path), context(path, snapshot), format),

@@ -5,11 +5,22 @@ import type { Range } from "./model.ts";
  * - `corrupt`: a field or block contradicts the format or the file (truncation too).
  * - `unsupported`: well formed, but a feature that this version does not read or write.
  * - `missing-file`: the image names another file that was not given; `needs` is its name.
+ * - `passphrase`: the image is encrypted and no passphrase was given, or a wrong one.
+ * - `choice`: the archive holds several images; `choices` are their names.
  * - `io`: the machine failed (permission, disk full, file changed).
  * - `limit`: beyond what Spindle or the target format can carry.
  * - `usage`: the request contradicts itself (an option the format does not have).
  */
-export type DiskErrorCode = "wrong-format" | "corrupt" | "unsupported" | "missing-file" | "io" | "limit" | "usage";
+export type DiskErrorCode =
+  | "wrong-format"
+  | "corrupt"
+  | "unsupported"
+  | "missing-file"
+  | "passphrase"
+  | "choice"
+  | "io"
+  | "limit"
+  | "usage";
 
 /** Why the machine refused, where a user can do something about it. */
 export type IoReason = "disk-full" | "permission" | "file-changed";
@@ -23,6 +34,8 @@ export interface ErrorPlace {
   readonly guest?: Range | undefined;
   /** For `missing-file`: the exact name to ask for. */
   readonly needs?: string | undefined;
+  /** For `choice`: what `OpenContext.member` may be. */
+  readonly choices?: readonly string[] | undefined;
   /** For `io`. */
   readonly reason?: IoReason | undefined;
   readonly cause?: unknown;
@@ -35,6 +48,7 @@ export class DiskError extends Error {
   readonly at: number | undefined;
   readonly guest: Range | undefined;
   readonly needs: string | undefined;
+  readonly choices: readonly string[] | undefined;
   readonly reason: IoReason | undefined;
 
   constructor(code: DiskErrorCode, message: string, place: ErrorPlace = {}) {
@@ -45,6 +59,7 @@ export class DiskError extends Error {
     this.at = place.at;
     this.guest = place.guest;
     this.needs = place.needs;
+    this.choices = place.choices;
     this.reason = place.reason;
   }
 }
@@ -58,6 +73,7 @@ export interface PlainError {
   readonly at: number | undefined;
   readonly guest: Range | undefined;
   readonly needs: string | undefined;
+  readonly choices: readonly string[] | undefined;
   readonly reason: IoReason | undefined;
 }
 
@@ -72,6 +88,7 @@ export function toPlainError(error: unknown): PlainError {
     at: disk?.at,
     guest: disk?.guest,
     needs: disk?.needs,
+    choices: disk?.choices,
     reason: disk?.reason,
   };
 }

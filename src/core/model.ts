@@ -1,3 +1,5 @@
+import type { Compute } from "./ports.ts";
+
 /** Positions and lengths are bytes everywhere, unless a name says sectors or clusters. */
 export interface Range {
   readonly start: number;
@@ -29,8 +31,20 @@ export interface Origin {
   readonly at: number;
 }
 
-/** `grain` is VMDK's compressed grain record: first sector u64, byte count u32, then a zlib stream. */
-export type CodecId = "deflate" | "zlib" | "zstd" | "grain";
+/**
+ * `grain` is VMDK's compressed grain record: first sector u64, byte count u32, then a zlib stream. `summed`: plain bytes, then their
+ * Adler-32 as a little-endian u32 (EWF). `fill`: a pattern that is repeated. `xz`: a whole .xz stream. The others are what they are called.
+ */
+export type CodecId = "deflate" | "zlib" | "zstd" | "grain" | "summed" | "fill" | "bzip2" | "xz" | "lzfse" | "adc";
+
+/** The part of a packed extent that says how its bytes unpack. */
+export interface Packing {
+  readonly codec: CodecId;
+  /** Exactly how many bytes the whole stream must give (the cluster, grain or chunk size). */
+  readonly unpacked: number;
+  /** `grain` only: the sector number that the record must carry. */
+  readonly tag?: number;
+}
 
 /** What one volume says about a range of the virtual disk. */
 export type Extent =
@@ -51,7 +65,7 @@ export interface RawExtent {
 }
 
 /** Bytes `skip..skip+length` of what `codec` makes of the bytes at `at`. Any worker can decode it alone. */
-export interface PackedExtent {
+export interface PackedExtent extends Packing {
   readonly kind: "packed";
   readonly start: number;
   readonly length: number;
@@ -59,12 +73,7 @@ export interface PackedExtent {
   readonly at: number;
   /** Bytes to hand to the codec, inside the file. An upper bound: a stream may end sooner. */
   readonly packed: number;
-  readonly codec: CodecId;
   readonly skip: number;
-  /** Exactly how many bytes the whole stream must give (the cluster or grain size). */
-  readonly unpacked: number;
-  /** `grain` only: the sector number that the record must carry. */
-  readonly tag?: number;
 }
 
 export type FileRole = "parent" | "extent" | "data-file";
@@ -120,6 +129,10 @@ export interface Volume {
   readonly unsupported: readonly string[];
   readonly notes: readonly Note[];
   readonly encrypted: boolean;
+  /** True: no passphrase was given; `extents` throws `passphrase`. */
+  readonly locked?: boolean;
+  /** What the image was wrapped in, outermost first: "gzip", "tar". */
+  readonly wrapping?: readonly string[];
   /** qemu-img's `format-specific` data, with its field names. */
   readonly details: { readonly [key: string]: Json };
   /**
@@ -128,7 +141,15 @@ export interface Volume {
    * A damaged table is a DiskError whose `guest` is the range that cannot be known.
    */
   extents(start: number, length: number, signal?: AbortSignal): Promise<readonly Extent[]>;
+  /**
+   * Compares the checksums over whole files that the image or its wrapping carries: reads them once, from end to end.
+   * A mismatch is a `corrupt` DiskError. Absent when there are none.
+   */
+  verify?(progress: VerifyProgress, signal?: AbortSignal): Promise<void>;
 }
+
+/** Bytes read for a checksum, and how many there are. */
+export type VerifyProgress = (done: number, total: number) => void;
 
 /** A positioned write that a writer asks for; `file` counts into `ImageWriter.files`. Writers never do I/O. */
 export interface Write {
@@ -140,9 +161,12 @@ export interface Write {
 /** `data` is always one whole unit (zero-padded past the end of the disk); `packed` is what `encoding` made of one. */
 export type Block = { readonly kind: "data"; readonly bytes: Uint8Array } | { readonly kind: "packed"; readonly bytes: Uint8Array };
 
-/** How block workers pack a unit for a writer. */
+/**
+ * How block workers pack a unit for a writer. `deflate-part`: DEFLATE blocks that end on a byte and are not the last of their stream,
+ * then the CRC-32 of the plain bytes as a little-endian u32 (for one gzip stream made of many units).
+ */
 export interface Encoding {
-  readonly codec: "deflate" | "zlib" | "zstd";
+  readonly codec: "deflate" | "zlib" | "zstd" | "deflate-part";
   /** deflate and zlib: how far back a match may reach, bytes. */
   readonly window: number;
   /** `smaller`: a unit that does not shrink arrives as `data`. `always`: every unit arrives packed. */
@@ -161,8 +185,9 @@ export interface ImageWriter {
   /**
    * Called with strictly ascending `index`; a unit never put reads as zero.
    * No place of a file is ever written twice. The writes may refer to the block's bytes: they are to be carried out before those are reused.
+   * All of them are taken before the next call; they may be made one by one (a stream writes the zeros between two blocks out).
    */
-  put(index: number, block: Block): readonly Write[];
+  put(index: number, block: Block): Iterable<Write>;
   /** Tables and headers, lazily (a table may be large), and each file's final size. Called once. */
   end(): { readonly writes: Iterable<Write>; readonly sizes: readonly number[] };
 }
@@ -190,6 +215,9 @@ export interface TargetSpec {
   readonly identity: Uint8Array;
 }
 
+/** How the data lies on a disk: the number of units of `unit` bytes (a power of two from 64 KiB to 256 MiB) that hold any. */
+export type Occupancy = (unit: number) => number;
+
 /** Something the target cannot carry, told before the work starts. A blocker stops it. */
 export interface Loss {
   readonly what: string;
@@ -201,7 +229,9 @@ export interface TargetFormat {
   readonly options: readonly TargetOption[];
   /** Limits of the format for this disk; no side effects. */
   losses(spec: TargetSpec): readonly Loss[];
-  create(spec: TargetSpec): ImageWriter;
+  create(spec: TargetSpec, compute: Compute): ImageWriter;
+  /** Replaces options of value `auto` by what suits how the data lies; without it there are none. */
+  settle?(spec: Omit<TargetSpec, "identity">, occupancy: Occupancy): Readonly<Record<string, string>>;
   /** The `qemu-img convert` arguments that ask for the same: `-O vmdk -o subformat=streamOptimized`; null when it cannot. */
   qemuArguments(spec: TargetSpec): readonly string[] | null;
 }
@@ -226,11 +256,29 @@ export interface Finding {
   readonly guest: Range | null;
 }
 
+/** What opening an image may use. */
 export interface OpenContext {
   readonly resolve: ResolveFile;
-  readonly scanTable: ScanTable;
+  readonly compute: Compute;
   /** An internal snapshot's id or name; undefined: the active state. */
   readonly snapshot?: string | undefined;
+  /** For encrypted images. Undefined: none was given; what the headers say can still be told. */
+  readonly passphrase?: string | undefined;
+  /** Which file of an archive is meant, by its name there. */
+  readonly member?: string | undefined;
+  /** Take a stream for what it is however much larger than its file it becomes (see `unpackedSource`). */
+  readonly anySize?: boolean | undefined;
+  /** Called now and then while a packed stream is gone through to learn its size: packed bytes done, and all of them. */
+  readonly onUnpack?: ((done: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a row of the format table is given besides: the way into what it wraps. */
+export interface FormatContext extends OpenContext {
+  /** Opens a file that this one holds, under the format that its content shows or under `format`; `wrapping`: what it was taken out of. */
+  openInner(file: ByteSource, wrapping: string, context: OpenContext, format?: string): Promise<Volume>;
+  /** Whether these first bytes belong to an image format, or to a disk with a partition table or file system. */
+  isImage(head: Uint8Array): boolean;
 }
 
 /** One row of the format table. */
@@ -242,9 +290,9 @@ export interface DiskFormat {
   readonly spec: string;
   /** `head` and `tail` are the first and last 64 KiB (or the whole file). Never throws; says who owns the file, not whether it is sound. */
   probe(head: Uint8Array, tail: Uint8Array): boolean;
-  open(file: ByteSource, context: OpenContext): Promise<Volume>;
-  /** Whole-image consistency check; absent when the format has nothing to check. */
-  check?(file: ByteSource, context: OpenContext, signal?: AbortSignal): Promise<CheckReport>;
+  open(file: ByteSource, context: FormatContext): Promise<Volume>;
+  /** Whole-image consistency check of the format's own tables; without it every extent is walked and every packed one decoded. */
+  check?(file: ByteSource, context: FormatContext, signal?: AbortSignal): Promise<CheckReport>;
   readonly target?: TargetFormat;
 }
 

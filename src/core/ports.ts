@@ -1,4 +1,4 @@
-import type { ByteSource, Encoding, PackedExtent, Range, RawExtent } from "./model.ts";
+import type { ByteSource, Encoding, PackedExtent, Packing, Range, RawExtent, ScanTable } from "./model.ts";
 
 /** An extent whose `file` is a source that was attached to the pool. */
 export type PlacedExtent = RawExtent | PackedExtent;
@@ -80,6 +80,56 @@ export interface DiskHash {
   advance(budget: number): boolean;
   /** 32 bytes; only after `end`. */
   finish(): Uint8Array;
+}
+
+/** What formats have computed for them; kernels stand behind it. Results are the caller's own, arguments are not kept. */
+export interface Compute {
+  readonly scanTable: ScanTable;
+  /** `seed`: the sum of the bytes before. */
+  crc32(bytes: Uint8Array, seed?: number): number;
+  crc32c(bytes: Uint8Array, seed?: number): number;
+  adler32(bytes: Uint8Array): number;
+  hash(name: HashName): RunningHash;
+  /** Unpacks one whole unit of at most 64 MiB: for a format's own tables; a disk's data goes through the block workers. */
+  decode(packing: Packing, packed: Uint8Array): Promise<Uint8Array>;
+  /** A decoder for one stream, of any length. */
+  streamDecoder(codec: StreamCodec): Promise<StreamDecoder>;
+}
+
+export type HashName = "sha256" | "sha1";
+export interface RunningHash {
+  update(bytes: Uint8Array): void;
+  /** Ends the hash. */
+  digest(): Uint8Array;
+}
+
+/** `deflate` and `lzma2` are bare streams; the others are file formats, with their headers, checksums and concatenation. */
+export type StreamCodec = "deflate" | "gzip" | "bzip2" | "xz" | "zstd" | "lz4";
+
+/** Unpacks one stream piece by piece. Throws DiskError (`at`: offset in the packed stream); memory is bounded by what the stream's header asks for. */
+export interface StreamDecoder {
+  /**
+   * Takes from the front of `input` and fills `output` from its front. `last`: nothing follows `input`. Stops when `output` is full,
+   * when it needs more input than it was given (it may leave some untaken, at most 64 KiB: give that again, with more behind it),
+   * or when the stream has ended.
+   */
+  step(input: Uint8Array, last: boolean, output: Uint8Array): StreamStep;
+  /** Everything needed to go on from here, later: a copy. */
+  save(): StreamState;
+  /** Puts this decoder where the one that saved was. */
+  restore(state: StreamState): void;
+}
+export interface StreamStep {
+  readonly taken: number;
+  readonly given: number;
+  /** The stream has ended and its checksums were right. */
+  readonly ended: boolean;
+  /** With `ended`: something that people should know, such as bytes behind the stream that do not belong to it; else null. */
+  readonly remark: string | null;
+}
+/** Opaque; belongs to the codec that made it. `bytes`: its size, so that callers can bound what they keep. */
+export interface StreamState {
+  readonly bytes: number;
 }
 
 /** Where an image goes: the files of one target. The target appears whole under its final names, or not at all. */

@@ -7,7 +7,16 @@ import { DiskError } from "../core/errors.ts";
 import type { ByteSource, DiskFormat, Volume } from "../core/model.ts";
 import { arbitraryDisk, diskBytes, noise, type TestDisk } from "../testing/disks.ts";
 import { openFileSource } from "../testing/file-source.ts";
-import { contextOf, openWritten, optionVariants, readVolume, specFor, type WrittenImage, writeImage } from "../testing/image-harness.ts";
+import {
+  contextOf,
+  openWritten,
+  optionVariants,
+  readVolume,
+  specFor,
+  testCompute,
+  type WrittenImage,
+  writeImage,
+} from "../testing/image-harness.ts";
 import { judge } from "../testing/judges.ts";
 import type { SparseFile } from "../testing/sparse-file.ts";
 import { DISK_FORMATS, detect } from "./registry.ts";
@@ -28,7 +37,7 @@ const rows = writable.flatMap(({ format, target }) =>
 type Row = (typeof rows)[number];
 
 const write = ({ format, target }: Pick<Row, "format" | "target">, disk: TestDisk, options: Options) =>
-  writeImage(target.create(specFor(target, disk.size, `disk.${format.extensions[0]}`, options)), disk);
+  writeImage(target.create(specFor(target, disk.size, `disk.${format.extensions[0]}`, options), testCompute()), disk);
 /** Options that contradict each other, or a disk that the format cannot hold, are told as a blocker and not tried. */
 const isBlocked = ({ target }: Row, disk: TestDisk, options: Options) =>
   target.losses(specFor(target, disk.size, "disk", options)).some(({ severity }) => severity === "blocker");

@@ -47,9 +47,9 @@ async function convert(
   const pool = localPool(workers);
   let sink: MemorySink | null = null;
   const createSink = async (names: readonly string[]) => (sink = memorySink(names, tamper));
-  const plan = await planConvert(disk, request, pool, signal);
+  const plan = await planConvert(disk, request, { pool, compute: contextOf().compute }, signal);
   try {
-    const result = await runConvert(plan, { pool, scanTable: contextOf().scanTable, createSink, breathe }, quiet, signal);
+    const result = await runConvert(plan, { pool, compute: contextOf().compute, createSink, breathe }, quiet, signal);
     const made = sink as unknown as MemorySink;
     const total = made.files.reduce((sum, file) => sum + file.size, 0);
     expect(total).toBeLessThanOrEqual(plan.logicalBytes);

@@ -1,6 +1,6 @@
 import { DiskError } from "../core/errors.ts";
-import type { ByteSource, ImageWriter, Loss, ScanTable, TargetSpec, Write } from "../core/model.ts";
-import type { BlockPool, BlockResult, DiskHash, ImageSink, LostRange } from "../core/ports.ts";
+import type { ByteSource, ImageWriter, Loss, TargetSpec, Write } from "../core/model.ts";
+import type { BlockPool, BlockResult, Compute, DiskHash, ImageSink, LostRange } from "../core/ports.ts";
 import { formatById } from "../formats/registry.ts";
 import { coalesce, withoutZeros } from "./coalesce.ts";
 import { createDigest } from "./digest.ts";
@@ -44,7 +44,7 @@ export interface ConvertPlan {
 /** What a job may touch; the browser and Node each build one. */
 export interface ConvertPorts {
   readonly pool: BlockPool;
-  readonly scanTable: ScanTable;
+  readonly compute: Compute;
   createSink(files: readonly string[]): Promise<ImageSink>;
   /** Lets the thread answer its messages. */
   breathe(): Promise<void>;
@@ -67,14 +67,20 @@ const WORKER_BYTES = 24 << 20;
 const TABLE_BYTES = 64 << 20;
 
 /** Reads only: tables, and the first and last bytes of the disk. */
-export async function planConvert(disk: Disk, request: ConvertRequest, pool: BlockPool, signal: AbortSignal): Promise<ConvertPlan> {
+export async function planConvert(
+  disk: Disk,
+  request: ConvertRequest,
+  ports: Pick<ConvertPorts, "pool" | "compute">,
+  signal: AbortSignal,
+): Promise<ConvertPlan> {
+  const { pool } = ports;
   requireReadable(disk);
   const target = targetOf(formatById(request.format));
   const options = readOptions(target, request.options);
   const spec = { size: disk.size, name: request.name, options, identity: await identityOf(disk, request.salvage, pool, signal) };
   const losses = lossesOf(target, spec);
   const blocked = losses.some((loss) => loss.severity === "blocker");
-  const writer = blocked ? null : target.create(spec);
+  const writer = blocked ? null : target.create(spec, ports.compute);
   const measure = writer && createMeasure(writer);
   const onData = (start: number, length: number): void => measure?.add(start, length);
   const mapped = await survey(disk, { cells: 1, salvage: request.salvage, onData }, signal);
@@ -121,12 +127,12 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
   const target = targetOf(formatById(plan.request.format));
   const sink = await ports.createSink(plan.files);
   try {
-    const written = await writeImage(plan, target.create(plan.spec), sink, ports, report, signal);
+    const written = await writeImage(plan, target.create(plan.spec, ports.compute), sink, ports, report, signal);
     const total = plan.survey.dataBytes + plan.survey.packedBytes;
     report({ phase: "finish", done: 0, total: written.logicalBytes, position: plan.disk.size });
     const files = await sink.close(written.sizes, signal);
     const expected = { format: plan.request.format, size: plan.disk.size, digest: written.digest };
-    if (plan.request.verify) await verifyImage(files, expected, ports.scanTable, ports.pool, report, signal);
+    if (plan.request.verify) await verifyImage(files, expected, ports.compute, ports.pool, report, signal);
     const blake3 =
       written.hash === null
         ? null

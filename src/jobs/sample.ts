@@ -1,3 +1,4 @@
+import type { Compute } from "../core/ports.ts";
 import { bytes, struct, u8, u16, u32 } from "../core/struct.ts";
 import { formatById } from "../formats/registry.ts";
 import { readOptions, targetOf } from "./target.ts";
@@ -95,10 +96,10 @@ function sector(...parts: readonly (readonly [number, ArrayLike<number>])[]): Ui
 }
 
 /** A small disk to try things on, as the pieces of a VMDK file. */
-export function createSample(name = "sample.vmdk"): Uint8Array[] {
+export function createSample(compute: Compute, name = "sample.vmdk"): Uint8Array[] {
   const target = targetOf(formatById("vmdk"));
   const options = readOptions(target, { subformat: "monolithicSparse" });
-  const writer = target.create({ size: DISK_SECTORS * SECTOR, name, options, identity: text("spindle sample  ") });
+  const writer = target.create({ size: DISK_SECTORS * SECTOR, name, options, identity: text("spindle sample  ") }, compute);
   const blocks = new Map<number, Uint8Array>();
   for (const [number, content] of sampleSectors()) {
     const index = Math.floor((number * SECTOR) / writer.unit);

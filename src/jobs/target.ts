@@ -1,5 +1,6 @@
 import { DiskError } from "../core/errors.ts";
 import type { DiskFormat, Encoding, ImageWriter, TargetFormat, TargetOption, TargetSpec } from "../core/model.ts";
+import type { Compute } from "../core/ports.ts";
 
 export function targetOf(format: DiskFormat): TargetFormat {
   if (format.target === undefined) throw new DiskError("usage", `${format.label} can be read but not written`);
@@ -72,10 +73,10 @@ export function createMeasure(writer: ImageWriter): Measure {
 const EVEN_AFTER = 2 ** 20;
 
 /** Sum of the file sizes of an image in which every unit is stored; extrapolated (to about a table's size) for huge disks. */
-export function fullyAllocatedSize(target: TargetFormat, spec: TargetSpec): number {
-  const { unit } = target.create(spec);
+export function fullyAllocatedSize(target: TargetFormat, spec: TargetSpec, compute: Compute): number {
+  const { unit } = target.create(spec, compute);
   const upTo = (bytes: number): number => {
-    const measure = createMeasure(target.create(spec));
+    const measure = createMeasure(target.create(spec, compute));
     measure.add(0, bytes);
     return measure.finish().sizes.reduce((sum, size) => sum + size, 0);
   };

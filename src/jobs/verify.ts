@@ -1,6 +1,6 @@
 import { DiskError } from "../core/errors.ts";
-import type { ByteSource, ScanTable } from "../core/model.ts";
-import type { BlockPool } from "../core/ports.ts";
+import type { ByteSource } from "../core/model.ts";
+import type { BlockPool, Compute } from "../core/ports.ts";
 import { openDisk } from "./chain.ts";
 import { createDigest, type DiskDigest, REGION } from "./digest.ts";
 import { attachDisk } from "./disk.ts";
@@ -19,14 +19,14 @@ export interface Expected {
 export async function verifyImage(
   files: readonly ByteSource[],
   expected: Expected,
-  scanTable: ScanTable,
+  compute: Compute,
   pool: BlockPool,
   report: Report,
   signal: AbortSignal,
 ): Promise<void> {
   const main = files[0] as ByteSource;
   const resolve = async ({ name }: { readonly name: string }) => files.find((file) => file.name === name) ?? null;
-  const disk = await openDisk(main, { resolve, scanTable }, expected.format);
+  const disk = await openDisk(main, { resolve, compute }, expected.format);
   if (disk.size !== expected.size)
     throw new DiskError("io", `${main.name}: written with a virtual size of ${disk.size} bytes instead of ${expected.size}`, {
       file: main.name,

@@ -1,23 +1,17 @@
 import { DiskError, type ErrorPlace } from "../core/errors.ts";
-import type { CodecId, Encoding } from "../core/model.ts";
+import type { CodecId, Encoding, Packing } from "../core/model.ts";
 import { INPUT_BYTES, OUTPUT_BYTES } from "./arena.ts";
 import type { InflateFailure, Kernels } from "./index.ts";
+import { type LazyUnitCodec, loadUnitDecoder, type UnitDecoder } from "./streams/index.ts";
 import { loadZstd, type Zstd } from "./zstd.ts";
 import { findZstdFrame } from "./zstd-frame.ts";
 
-/** The part of a PackedExtent that says how its bytes unpack. */
-export interface Packing {
-  readonly codec: CodecId;
-  readonly unpacked: number;
-  readonly tag?: number;
-}
-
 /** Packed units ↔ plain ones. Results are views that hold until the next call of these codecs or their kernels. */
 export interface Codecs {
-  /** Makes a codec ready; all but `zstd` always are. After it, `decode` and `encode` work at once. */
+  /** Makes a codec ready: some load when first asked for. After it, `decode` and `encode` work at once. */
   need(codec: string): Promise<void>;
   /**
-   * Exactly `unpacked` bytes (at most 2 MiB), or a DiskError: `corrupt` when the stream is damaged, gives another number of
+   * Exactly `unpacked` bytes (at most 2 MiB; 64 MiB for the codecs that are loaded), or a DiskError: `corrupt` when the stream is damaged, gives another number of
    * bytes or fails its checksum. `packed` may hold more than the stream. The error's `at` is `place.at` plus the offset in `packed`.
    * Overwrites `kernels.input` and `kernels.output`.
    */
@@ -51,20 +45,36 @@ export function createCodecs(kernels: Kernels): Codecs {
     if (zstd === null) throw new DiskError("usage", "zstd: the codec was not made ready before its use");
     return zstd;
   };
+  const loaded = new Map<string, UnitDecoder>();
+  const lazily =
+    (codec: LazyUnitCodec) =>
+    ({ unpacked }: Packing, packed: Uint8Array): Uint8Array => {
+      const decoder = loaded.get(codec);
+      if (decoder === undefined) throw new DiskError("usage", `${codec}: the codec was not made ready before its use`);
+      return decoder(packed, unpacked);
+    };
   const decoders: Readonly<Record<CodecId, (packing: Packing, packed: Uint8Array) => Uint8Array>> = {
     deflate: ({ unpacked }, packed) => inflateStream(kernels, "deflate", packed, 0, unpacked).bytes,
     zlib: ({ unpacked }, packed) => decodeZlib(kernels, packed, 0, unpacked),
     grain: (packing, packed) => decodeGrain(kernels, packing, packed),
     zstd: ({ unpacked }, packed) => decodeZstd(readyZstd(), packed, unpacked),
+    summed: ({ unpacked }, packed) => decodeSummed(kernels, packed, unpacked),
+    fill: ({ unpacked }, packed) => fill(kernels, packed, unpacked),
+    bzip2: lazily("bzip2"),
+    xz: lazily("xz"),
+    lzfse: lazily("lzfse"),
+    adc: lazily("adc"),
   };
   return {
     async need(codec) {
       if (codec === "zstd") zstd ??= await loadZstd();
+      if (isLazy(codec) && !loaded.has(codec)) loaded.set(codec, await loadUnitDecoder(codec));
     },
     decode(packing, packed, place = {}) {
       const { codec, unpacked } = packing;
-      if (!Number.isSafeInteger(unpacked) || unpacked < 1 || unpacked > OUTPUT_BYTES)
-        throw new DiskError("limit", `${codec}: a unit of ${unpacked} bytes, expected 1 to ${OUTPUT_BYTES}`, place);
+      const most = isLazy(codec) ? LAZY_UNIT_LIMIT : OUTPUT_BYTES;
+      if (!Number.isSafeInteger(unpacked) || unpacked < 1 || unpacked > most)
+        throw new DiskError("limit", `${codec}: a unit of ${unpacked} bytes, expected 1 to ${most}`, place);
       try {
         return decoders[codec](packing, packed);
       } catch (error) {
@@ -80,10 +90,36 @@ export function createCodecs(kernels: Kernels): Codecs {
         return packed.length <= room ? packed : null;
       }
       if (encoding.codec === "zlib") return encodeZlib(kernels, encoding.window, at, length, room);
+      if (encoding.codec === "deflate-part") throw new DiskError("usage", "deflate-part: there is no encoder for it");
       const end = encodeDeflate(kernels, encoding.window, at, length, 0, room);
       return end === null ? null : kernels.output.subarray(0, end);
     },
   };
+}
+
+/** Apple's images have chunks of up to some MiB; no more than this is unpacked at once. */
+const LAZY_UNIT_LIMIT = 64 << 20;
+const LAZY_CODECS: readonly string[] = ["bzip2", "xz", "lzfse", "adc"] satisfies LazyUnitCodec[];
+const isLazy = (codec: string): codec is LazyUnitCodec => LAZY_CODECS.includes(codec);
+
+/** Plain bytes and their Adler-32. */
+function decodeSummed(kernels: Kernels, packed: Uint8Array, unpacked: number): Uint8Array {
+  if (packed.length < unpacked + ADLER32_BYTES) throw new DiskError("corrupt", "the data ends before its Adler-32", { at: packed.length });
+  const bytes = packed.subarray(0, unpacked);
+  const stated = new DataView(packed.buffer, packed.byteOffset + unpacked, ADLER32_BYTES).getUint32(0, true);
+  const actual = kernels.adler32(bytes);
+  if (stated === actual) return bytes;
+  throw new DiskError("corrupt", `the stated Adler-32 is 0x${stated.toString(16)}, but the data gives 0x${actual.toString(16)}`, {
+    at: unpacked,
+  });
+}
+
+function fill(kernels: Kernels, pattern: Uint8Array, unpacked: number): Uint8Array {
+  if (pattern.length === 0) throw new DiskError("corrupt", "fill: the pattern is empty", { at: 0 });
+  const bytes = kernels.output.subarray(0, unpacked);
+  bytes.set(pattern.subarray(0, unpacked));
+  for (let done = pattern.length; done < unpacked; done *= 2) bytes.copyWithin(done, 0, Math.min(done, unpacked - done));
+  return bytes;
 }
 
 interface Inflated {

@@ -5,16 +5,18 @@ import type {
   ByteSource,
   DiskFormat,
   Encoding,
+  FormatContext,
   ImageWriter,
-  OpenContext,
   PackedExtent,
   TargetFormat,
   TargetSpec,
   Volume,
   Write,
 } from "../core/model.ts";
-import { scanTable } from "../core/table-runs.ts";
+import type { Compute } from "../core/ports.ts";
+import { formatContext } from "../formats/registry.ts";
 import { type Codecs, createCodecs } from "../kernels/codecs.ts";
+import { createCompute } from "../kernels/compute.ts";
 import { createKernels, type Kernels } from "../kernels/index.ts";
 import { type TestDisk, unitsOf } from "./disks.ts";
 import { SparseFile } from "./sparse-file.ts";
@@ -33,15 +35,18 @@ export function optionVariants(target: TargetFormat): readonly Readonly<Record<s
   return [{}, ...single];
 }
 
-let shared: { readonly kernels: Kernels; readonly codecs: Codecs } | null = null;
-/** One set of kernels per test file, made when a packed block first asks for it. */
+let shared: { readonly kernels: Kernels; readonly codecs: Codecs; readonly compute: Compute } | null = null;
+/** One set of kernels per test file, made when something first asks for it. */
 function engine() {
   if (shared === null) {
     const kernels = createKernels();
-    shared = { kernels, codecs: createCodecs(kernels) };
+    shared = { kernels, codecs: createCodecs(kernels), compute: createCompute(kernels) };
   }
   return shared;
 }
+
+/** What the product's own sessions hand to formats. */
+export const testCompute = (): Compute => engine().compute;
 
 /** What block workers do with one unit. */
 export async function encodeUnit(bytes: Uint8Array, encoding: Encoding): Promise<Block> {
@@ -108,9 +113,9 @@ export async function writeImage(
   };
 }
 
-/** A context that knows the given files by name, with the table scan in TypeScript. */
-export function contextOf(files: readonly ByteSource[] = [], snapshot?: string): OpenContext {
-  return { resolve: async ({ name }) => files.find((file) => file.name === name) ?? null, scanTable, snapshot };
+/** A context that knows the given files by name, which are opened by the format table. */
+export function contextOf(files: readonly ByteSource[] = [], snapshot?: string): FormatContext {
+  return formatContext({ resolve: async ({ name }) => files.find((file) => file.name === name) ?? null, compute: testCompute(), snapshot });
 }
 
 /** Opens what `writeImage` made. */

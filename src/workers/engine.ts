@@ -13,6 +13,7 @@ import { hashDisk } from "../jobs/hash.ts";
 import { salvageReport } from "../jobs/salvage-report.ts";
 import { createSample } from "../jobs/sample.ts";
 import { survey } from "../jobs/survey.ts";
+import { createCompute } from "../kernels/compute.ts";
 import { createHasher } from "../kernels/disk-hash.ts";
 import { createKernels } from "../kernels/index.ts";
 import { fileSource } from "../platform/browser/file-source.ts";
@@ -41,6 +42,7 @@ interface Job {
 
 export function createEngine(): Engine {
   const kernels = createKernels();
+  const compute = createCompute(kernels);
   const hasher = createHasher(kernels);
   const images = new Map<number, OpenedImage>();
   const jobs = new Map<number, Job>();
@@ -83,7 +85,7 @@ export function createEngine(): Engine {
   const plan = (request: ConvertRequest): Promise<ConvertPlan> => {
     const { disk } = opened(request.image);
     const { format, options, name, salvage } = request;
-    return withPool((p) => planConvert(disk, { format, options, name, salvage, verify: true }, p, never));
+    return withPool((p) => planConvert(disk, { format, options, name, salvage, verify: true }, { pool: p, compute }, never));
   };
   const startJob = async (id: number): Promise<Job> => {
     const job: Job = { abort: new AbortController(), files: [], stored: null, release: () => {} };
@@ -99,7 +101,7 @@ export function createEngine(): Engine {
     async open(file, companions, options = {}) {
       const remarks: Note[] = [];
       const resolve = resolver([file, ...companions], remarks);
-      const context = { resolve, scanTable: kernels.scanTable, snapshot: options.snapshot };
+      const context = { resolve, compute, snapshot: options.snapshot };
       const disk = await openDisk(fileSource(file), context, options.format);
       const image = ++lastImage;
       const files = [...new Map(disk.chain.flatMap((volume) => volume.files).map((source) => [source.name, source.size]))];
@@ -141,7 +143,7 @@ export function createEngine(): Engine {
       const ready = await plan(request);
       const createSink = (files: readonly string[]) => openSink(output, files, `${session}-${id}`, job);
       const result = await withPool((p) =>
-        runConvert(ready, { pool: p, scanTable: kernels.scanTable, createSink, breathe }, createMeter(report), job.abort.signal),
+        runConvert(ready, { pool: p, compute, createSink, breathe }, createMeter(report), job.abort.signal),
       ).catch((error) => {
         job.release();
         jobs.delete(id);
@@ -200,7 +202,7 @@ export function createEngine(): Engine {
       }
     },
 
-    sample: async () => new File(createSample() as BlobPart[], "sample.vmdk"),
+    sample: async () => new File(createSample(compute) as BlobPart[], "sample.vmdk"),
     async tidy() {
       await removeAbandoned(
         async (stored) => (await navigator.locks.query()).held?.some((lock) => lock.name === lockName(stored)) ?? false,

@@ -3,10 +3,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DiskError } from "../../core/errors.ts";
-import type { ByteSource, DiskFormat, OpenContext } from "../../core/model.ts";
-import { scanTable } from "../../core/table-runs.ts";
+import type { ByteSource, DiskFormat, FormatContext } from "../../core/model.ts";
 import { openFileSource } from "../../testing/file-source.ts";
-import { readVolume } from "../../testing/image-harness.ts";
+import { contextOf, readVolume } from "../../testing/image-harness.ts";
 import { generatedFolder, judge, readTable } from "../../testing/judges.ts";
 import { qcow2 } from "./index.ts";
 
@@ -17,8 +16,8 @@ const qemuImg = judge("qemu-img");
 const qcow2Rows = (folder: string | null) =>
   folder === null ? [] : readTable(readFileSync(join(folder, "manifest.tsv"), "utf8")).filter(({ format }) => format === "qcow2");
 /** Opens data files that lie beside the image, as a user would pick them. */
-const contextFor = (path: string): OpenContext => ({
-  scanTable,
+const contextFor = (path: string): FormatContext => ({
+  ...contextOf(),
   resolve: async ({ name }) => {
     const beside = join(dirname(path), basename(name));
     return name === basename(name) && existsSync(beside) ? openFileSource(beside) : null;

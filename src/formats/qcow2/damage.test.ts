@@ -4,7 +4,7 @@ import { memorySource } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { CheckReport, DiskFormat, TargetFormat } from "../../core/model.ts";
 import { diskBytes, diskOf, noise, type TestDisk } from "../../testing/disks.ts";
-import { contextOf, readVolume, specFor, writeImage } from "../../testing/image-harness.ts";
+import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { qcow2 } from "./index.ts";
 
 const target = qcow2.target as TargetFormat;
@@ -38,7 +38,7 @@ function imageOf(disk: TestDisk, options: Readonly<Record<string, string>> = {})
   return image;
 }
 async function makeImage(disk: TestDisk, options: Readonly<Record<string, string>>): Promise<Uint8Array> {
-  const image = await writeImage(target.create(specFor(target, disk.size, "disk.qcow2", options)), disk);
+  const image = await writeImage(target.create(specFor(target, disk.size, "disk.qcow2", options), testCompute()), disk);
   return (image.files[0] as unknown as { read(at: number, length: number): Promise<Uint8Array> }).read(0, image.sizes[0] as number);
 }
 

@@ -6,7 +6,16 @@ import { afterAll, describe, expect, test } from "vitest";
 import { DiskError } from "../../core/errors.ts";
 import type { DiskFormat, TargetFormat } from "../../core/model.ts";
 import { arbitraryDisk, diskBytes, diskOf, noise, type TestDisk } from "../../testing/disks.ts";
-import { contextOf, openWritten, optionVariants, readVolume, specFor, type WrittenImage, writeImage } from "../../testing/image-harness.ts";
+import {
+  contextOf,
+  openWritten,
+  optionVariants,
+  readVolume,
+  specFor,
+  testCompute,
+  type WrittenImage,
+  writeImage,
+} from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
 import { qcow2 } from "./index.ts";
 
@@ -17,7 +26,7 @@ const folder = mkdtempSync(join(tmpdir(), "spindle-qcow2-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 type Options = Readonly<Record<string, string>>;
-const create = (size: number, options: Options = {}) => target.create(specFor(target, size, "disk.qcow2", options));
+const create = (size: number, options: Options = {}) => target.create(specFor(target, size, "disk.qcow2", options), testCompute());
 const written = (disk: TestDisk, options: Options) => writeImage(create(disk.size, options), disk);
 
 /** Text, noise, one-byte runs that pack very small, an odd place and the last sector of a disk that ends inside a cluster. */
@@ -108,7 +117,9 @@ describe("writing", () => {
       Buffer.from(await (image.files[0] as never as { read(a: number, n: number): Promise<Uint8Array> }).read(0, image.sizes[0] as number));
     expect((await bytes(first)).equals(await bytes(second))).toBe(true);
     const writer = create(1 << 20);
-    expect(writer.put(0, { kind: "data", bytes: new Uint8Array(writer.unit).fill(1) }).every(({ at }) => at >= writer.unit)).toBe(true);
+    expect([...writer.put(0, { kind: "data", bytes: new Uint8Array(writer.unit).fill(1) })].every(({ at }) => at >= writer.unit)).toBe(
+      true,
+    );
     expect([...writer.end().writes].findIndex(({ at }) => at === 0)).toBe(4);
   });
 

@@ -80,7 +80,7 @@ function openMap({ file, dataFile, header, table, refcounts, snapshot, context }
     data: dataFile ?? file,
     header,
     refcounts,
-    scanTable: context.scanTable,
+    scanTable: context.compute.scanTable,
     diskSize: snapshot?.diskSize ?? header.size,
     l1,
     claims: claimsOf(header, table, l1, file),

@@ -2,11 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import type { DiskFormat, OpenContext } from "../../core/model.ts";
-import { scanTable } from "../../core/table-runs.ts";
+import type { DiskFormat, FormatContext } from "../../core/model.ts";
 import { noise } from "../../testing/disks.ts";
 import { openFileSource } from "../../testing/file-source.ts";
-import { readVolume } from "../../testing/image-harness.ts";
+import { contextOf, readVolume } from "../../testing/image-harness.ts";
 import { type Judge, judge } from "../../testing/judges.ts";
 import { qcow2 } from "./index.ts";
 
@@ -29,8 +28,8 @@ const raw = join(folder, "source.raw");
 writeFileSync(raw, source);
 
 const at = (name: string) => join(folder, name);
-const contextFor = (snapshot?: string): OpenContext => ({
-  scanTable,
+const contextFor = (snapshot?: string): FormatContext => ({
+  ...contextOf(),
   snapshot,
   resolve: async ({ role, name }) => (role === "data-file" ? openFileSource(at(basename(name))) : null),
 });
@@ -89,7 +88,7 @@ describe.skipIf(qemuImg === null)("images that qemu-img makes", () => {
     const volume = await expectDisk(name, source);
     expect(volume.files.map((file) => file.name)).toEqual([name, `data-${bit}.bin`]);
     expect(volume.details).toEqual(infoOf(name).data);
-    const missing = qcow2.open(openFileSource(at(name)), { scanTable, resolve: async () => null });
+    const missing = qcow2.open(openFileSource(at(name)), { ...contextOf(), resolve: async () => null });
     await expect(missing).rejects.toMatchObject({ code: "missing-file", needs: `data-${bit}.bin` });
   });
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
 import { diskBytes, patternDisk } from "../../testing/disks.ts";
-import { contextOf, openWritten, readVolume, specFor, writeImage } from "../../testing/image-harness.ts";
+import { contextOf, openWritten, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 
 import { raw } from "./index.ts";
 
@@ -27,7 +27,7 @@ test("the last unit is cut to the size of the disk", async () => {
       .pieces.slice(1)
       .map(({ bytes }) => ({ start: 65536, bytes: bytes.subarray(0, 512) })),
   };
-  const image = await writeImage(raw.target!.create(specFor(raw.target!, disk.size, "d.raw")), disk);
+  const image = await writeImage(raw.target!.create(specFor(raw.target!, disk.size, "d.raw"), testCompute()), disk);
   expect(image.sizes).toEqual([disk.size]);
   expect(await readVolume(await openWritten(raw, image))).toEqual(diskBytes(disk));
 });

@@ -6,9 +6,9 @@ import { ENTRY_BYTES, Header } from "./spec.ts";
 const MOST_FINDINGS = 1000;
 
 /** Walks the whole map: entries past the end, blocks used twice, blocks used by none, a wrong count in the header. */
-export async function checkVdi(file: ByteSource, { scanTable }: OpenContext, signal?: AbortSignal): Promise<CheckReport> {
+export async function checkVdi(file: ByteSource, { compute }: OpenContext, signal?: AbortSignal): Promise<CheckReport> {
   const header = await readHeader(file);
-  const table = new BlockTable(file, header, scanTable);
+  const table = new BlockTable(file, header, compute.scanTable);
   const tally = new Tally(file, header);
   for (let block = 0; block < header.blocks; ) {
     signal?.throwIfAborted();

@@ -76,11 +76,11 @@ export async function readHeader(file: ByteSource): Promise<VdiHeader> {
 }
 
 /** Opens dynamic, static and differencing images. */
-export async function openVdi(file: ByteSource, { scanTable }: OpenContext): Promise<Volume> {
+export async function openVdi(file: ByteSource, { compute }: OpenContext): Promise<Volume> {
   const header = await readHeader(file);
   const { fields, size, unit } = header;
   const parentId = uuidText(fields.parentUuid);
-  const table = new BlockTable(file, header, scanTable);
+  const table = new BlockTable(file, header, compute.scanTable);
   return {
     format: "vdi",
     variant: parentId !== null ? "differencing" : fields.imageType === TYPE_STATIC ? "static" : "dynamic",

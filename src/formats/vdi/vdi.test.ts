@@ -7,7 +7,7 @@ import type { DiskErrorCode } from "../../core/errors.ts";
 import { DiskError } from "../../core/errors.ts";
 import { diskBytes, diskOf, patternDisk } from "../../testing/disks.ts";
 import { openFileSource } from "../../testing/file-source.ts";
-import { contextOf, readVolume, specFor, writeImage } from "../../testing/image-harness.ts";
+import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { generatedFolder, judge, readTable } from "../../testing/judges.ts";
 import { vdi } from "./index.ts";
 import { BLOCK_BYTES, BLOCK_FREE, BLOCK_ZERO, Header } from "./spec.ts";
@@ -21,7 +21,7 @@ const MIB = 1 << 20;
 const MAP_AT = MIB;
 const DATA_AT = 2 * MIB;
 const written = (size: number, blocks: ReadonlyMap<number, Uint8Array>, options = {}) =>
-  writeImage(target.create(specFor(target, size, "d.vdi", options)), diskOf(size, MIB, blocks));
+  writeImage(target.create(specFor(target, size, "d.vdi", options), testCompute()), diskOf(size, MIB, blocks));
 /** MiB 0, 2 and 3 of a 5 MiB disk hold data. */
 async function sample(): Promise<Uint8Array<ArrayBuffer>> {
   const image = await written(5 * MIB, new Map([0, 2, 3].map((i) => [i, new Uint8Array(MIB).fill(i + 1)])));
@@ -130,7 +130,7 @@ describe("reading", () => {
   test("a huge image: its map is read in pieces", async () => {
     const size = 64 * 2 ** 40;
     const blocks = size / MIB;
-    const image = await writeImage(target.create(specFor(target, 2 ** 30, "d.vdi")), { size: 2 ** 30, pieces: [] });
+    const image = await writeImage(target.create(specFor(target, 2 ** 30, "d.vdi"), testCompute()), { size: 2 ** 30, pieces: [] });
     const file = image.files[0]!;
     const header = Header.read(await file.read(0, 512));
     file.write(0, Header.write({ ...header, diskSize: BigInt(size), blocks, dataAt: MIB + blocks * 4 }));
@@ -154,7 +154,7 @@ describe("reading", () => {
 
 describe("writing", () => {
   test("an empty disk of 64 TiB keeps no map in memory and yields it in pieces", () => {
-    const writer = target.create(specFor(target, 64 * 2 ** 40, "d.vdi"));
+    const writer = target.create(specFor(target, 64 * 2 ** 40, "d.vdi"), testCompute());
     const { writes, sizes } = writer.end();
     expect(sizes).toEqual([MIB + 64 * 2 ** 20 * 4]);
     const [first] = writes;
@@ -179,7 +179,7 @@ describe("writing", () => {
     const disk = patternDisk(6);
     const size = disk.size - 512;
     const cut = { size, pieces: disk.pieces.map(({ start, bytes }) => ({ start, bytes: bytes.subarray(0, Math.min(MIB, size - start)) })) };
-    const image = await writeImage(target.create(specFor(target, size, `${value}.vdi`, { static: value })), cut);
+    const image = await writeImage(target.create(specFor(target, size, `${value}.vdi`, { static: value }), testCompute()), cut);
     const path = image.save(folder);
     writeFileSync(join(folder, "raw"), diskBytes(cut));
     expect(qemu!.must(["compare", "-f", "vdi", "-F", "raw", path, join(folder, "raw")])).toContain("identical");

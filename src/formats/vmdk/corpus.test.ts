@@ -3,10 +3,9 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DiskError } from "../../core/errors.ts";
-import type { ByteSource, OpenContext, Volume } from "../../core/model.ts";
-import { scanTable } from "../../core/table-runs.ts";
+import type { ByteSource, FormatContext, Volume } from "../../core/model.ts";
 import { openFileSource } from "../../testing/file-source.ts";
-import { readVolume } from "../../testing/image-harness.ts";
+import { contextOf, readVolume } from "../../testing/image-harness.ts";
 import { corpusFolder, generatedFolder, readTable } from "../../testing/judges.ts";
 import { vmdk } from "./index.ts";
 
@@ -30,12 +29,12 @@ function contentHash(bytes: Uint8Array): string {
 }
 
 /** Files beside the image, by verbatim name: what has a path in it is not found. */
-function besides(path: string): OpenContext {
+function besides(path: string): FormatContext {
   const resolve = async ({ name }: { name: string }): Promise<ByteSource | null> => {
     const place = join(dirname(path), name);
     return /[\\/:]/.test(name) || !existsSync(place) ? null : openFileSource(place);
   };
-  return { resolve, scanTable };
+  return { ...contextOf(), resolve };
 }
 
 /** The image and the layers below it. */

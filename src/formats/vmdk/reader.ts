@@ -252,7 +252,7 @@ function isSame(a: ByteSource, b: ByteSource): boolean {
 /** `size` bytes of the disk come from this extent. */
 function addSparse(assembly: Assembly, extent: SparseExtent, context: OpenContext, file: number, size: number, filename: string): void {
   const { header } = extent;
-  const map = new SparseMap(extent, context.scanTable, file);
+  const map = new SparseMap(extent, context.compute.scanTable, file);
   const start = assembly.size;
   assembly.parts.push({ start, length: size, extents: (from, length, signal) => map.extents(from, length, signal) });
   assembly.sparse.push({ start, extent });

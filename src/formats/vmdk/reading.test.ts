@@ -5,7 +5,7 @@ import { memorySource } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, FileReference, Volume } from "../../core/model.ts";
 import { diskBytes, noise, type TestDisk } from "../../testing/disks.ts";
-import { checked, contextOf, readVolume, specFor, writeImage } from "../../testing/image-harness.ts";
+import { checked, contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { vmdk } from "./index.ts";
 import { inflatedLength } from "./inflated-length.ts";
 import { Header, SECTOR } from "./spec.ts";
@@ -24,7 +24,7 @@ const SMALL: TestDisk = {
 };
 
 async function bytesOf(subformat: string, disk = SMALL, file = 0): Promise<Uint8Array<ArrayBuffer>> {
-  const image = await writeImage(target.create(specFor(target, disk.size, "d.vmdk", { subformat })), disk);
+  const image = await writeImage(target.create(specFor(target, disk.size, "d.vmdk", { subformat }), testCompute()), disk);
   return image.files[file]!.read(0, image.sizes[file]!);
 }
 const sparse = await bytesOf("monolithicSparse");

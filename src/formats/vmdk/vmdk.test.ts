@@ -9,9 +9,8 @@ import { resolveRuns } from "../../core/block-map.ts";
 import { memorySource } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, FileReference, ImageWriter, PackedExtent, Volume } from "../../core/model.ts";
-import { scanTable } from "../../core/table-runs.ts";
 import { arbitraryDisk, diskBytes, noise, type TestDisk } from "../../testing/disks.ts";
-import { checked, contextOf, openWritten, specFor, writeImage } from "../../testing/image-harness.ts";
+import { checked, contextOf, openWritten, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
 import { vmdk } from "./index.ts";
 import { Header, SECTOR } from "./spec.ts";
@@ -67,7 +66,7 @@ const plainWriter = (writer: ImageWriter): ImageWriter => ({
   end: () => writer.end(),
 });
 const write = (disk: TestDisk, options: Readonly<Record<string, string>>, name = "d.vmdk") =>
-  writeImage(plainWriter(target.create(specFor(target, disk.size, name, options))), disk);
+  writeImage(plainWriter(target.create(specFor(target, disk.size, name, options), testCompute())), disk);
 
 /** What a block worker makes of a packed extent: exactly `unpacked` bytes. */
 function unpack(record: Uint8Array, { codec, tag, unpacked, at }: PackedExtent): Uint8Array {
@@ -109,7 +108,7 @@ async function readVolume(volume: Volume | readonly Volume[], start = 0, length?
 /** A context that finds files of a folder by their verbatim names, as a caller with the folder picked would. */
 function contextIn(path: string) {
   return {
-    scanTable,
+    ...contextOf(),
     resolve: async ({ name }: FileReference): Promise<ByteSource | null> => {
       if (!/^[\w.-]+$/.test(name)) return null;
       return memorySource(name, new Uint8Array(readFileSync(join(path, name))));
@@ -251,13 +250,13 @@ describe("writing", () => {
     for (const tail of [0xff, 0xfe]) {
       const identity = new Uint8Array(16).fill(0xff);
       identity[15] = tail;
-      const file = (await writeImage(target.create({ ...spec, identity }), [])).files[0]!;
+      const file = (await writeImage(target.create({ ...spec, identity }, testCompute()), [])).files[0]!;
       expect(new TextDecoder().decode(await file.read(512, 300))).toMatch(/CID=fffffff[cd]\n/);
     }
     for (const wrong of [{ cid: "xyz" }, { cid: "ffffffff" }, { hwversion: "a" }, { subformat: "seSparse" }, { adapter_type: "" }]) {
       const bad = specFor(target, MIB, "d.vmdk", wrong);
       expect(target.losses(bad)[0]!.severity).toBe("blocker");
-      expect(() => target.create(bad)).toThrow(DiskError);
+      expect(() => target.create(bad, testCompute())).toThrow(DiskError);
     }
     for (const name of ['a"b.vmdk', "a\nb.vmdk", ""]) expect(target.losses(specFor(target, MIB, name))[0]!.severity).toBe("blocker");
     expect(target.qemuArguments(spec)).toEqual(["-O", "vmdk", "-o", "subformat=monolithicSparse,adapter_type=lsilogic,hwversion=7"]);
