@@ -1,18 +1,34 @@
 import { DiskError } from "../core/errors.ts";
-import type { ByteSource, DiskFormat, Note, OpenContext, Volume } from "../core/model.ts";
+import type { ByteSource, DiskFormat, FormatContext, Note, OpenContext, Volume } from "../core/model.ts";
 import { identify } from "../filesystems/index.ts";
 import { readPartitions } from "../partitions/index.ts";
-import { foreignExtension, foreignFormat } from "./foreign.ts";
+import { COMPRESSED_FORMATS } from "./compressed/index.ts";
+import { NAMED_FORMATS } from "./named/index.ts";
 import { qcow2 } from "./qcow2/index.ts";
 import { raw } from "./raw/index.ts";
+import { tar } from "./tar/index.ts";
 import { vdi } from "./vdi/index.ts";
 import { vmdk } from "./vmdk/index.ts";
+import { zip } from "./zip/index.ts";
 
 /** Probed in this order; raw accepts anything, so it stays last. A new format is one line here. */
-export const DISK_FORMATS: readonly DiskFormat[] = [qcow2, vmdk, vdi, raw];
+export const DISK_FORMATS: readonly DiskFormat[] = [
+  // Disk images.
+  qcow2,
+  vmdk,
+  vdi,
+  // Files that hold images.
+  zip,
+  tar,
+  ...COMPRESSED_FORMATS,
+  ...NAMED_FORMATS,
+  raw,
+];
 
 /** What a probe is shown of a file: this much of its beginning and its end. */
 const PROBE_BYTES = 1 << 16;
+/** An image in an archive in a compressed stream is common; more wrappings than this are a trap. */
+const MOST_WRAPPINGS = 8;
 
 /** The format that owns a file with these first and last 64 KiB; raw when no other does. */
 export function detect(head: Uint8Array, tail: Uint8Array): DiskFormat {
@@ -33,44 +49,55 @@ export async function detectFormat(file: ByteSource, formatId?: string): Promise
   return detect(await file.read(0, length), await file.read(file.size - length, length));
 }
 
+/** The context that a row of the table is given: the caller's, and the way into what a file wraps. */
+export function formatContext(context: OpenContext, wrappings = 0): FormatContext {
+  return {
+    ...context,
+    isImage: (head) => detect(head, head) !== raw || hasBootRecord(head),
+    async openInner(file, wrapping, inner, format) {
+      if (wrappings === MOST_WRAPPINGS)
+        throw new DiskError("limit", `${file.name}: wrapped more than ${MOST_WRAPPINGS} times`, { file: file.name, at: 0 });
+      const volume = await openAs(file, formatContext(inner, wrappings + 1), format);
+      return { ...volume, wrapping: [wrapping, ...(volume.wrapping ?? [])] };
+    },
+  };
+}
+
+const hasBootRecord = (head: Uint8Array): boolean => head[510] === 0x55 && head[511] === 0xaa;
+
 /**
  * Opens an image under the format that its content shows, or under `formatId` whatever its content.
- * A file that only raw would take is refused when it holds a format that is not read here, or when its name promises a
- * format that its content does not have: read as a raw disk it would give wrong bytes without a word.
+ * A file that only raw would take is refused when its name promises a format that its content does not have: read as a
+ * raw disk it would give wrong bytes without a word.
  */
-export async function openImage(file: ByteSource, context: OpenContext, formatId?: string): Promise<Volume> {
+export function openImage(file: ByteSource, context: OpenContext, formatId?: string): Promise<Volume> {
+  return openAs(file, formatContext(context), formatId);
+}
+
+async function openAs(file: ByteSource, context: FormatContext, formatId?: string): Promise<Volume> {
   if (formatId !== undefined) return formatById(formatId).open(file, context);
   if (file.size === 0) throw new DiskError("corrupt", `${file.name} is empty`, { file: file.name, at: 0 });
-  const length = Math.min(PROBE_BYTES, file.size);
-  const head = await file.read(0, length);
-  const tail = await file.read(file.size - length, length);
-  const format = detect(head, tail);
+  const format = await detectFormat(file);
   if (format !== raw) return format.open(file, context);
-  const note = await noteOnRaw(file, head, tail);
+  const note = await noteOnRaw(file);
   const volume = await raw.open(file, context);
   return note === null ? volume : { ...volume, notes: [note, ...volume.notes] };
 }
 
 /** Refuses what must not be read as a raw disk; the note says that the name and the content differ. */
-async function noteOnRaw(file: ByteSource, head: Uint8Array, tail: Uint8Array): Promise<Note | null> {
-  const place = { file: file.name, at: 0 };
-  const foreign = foreignFormat(head, tail);
-  if (foreign !== null)
-    throw new DiskError(
-      "unsupported",
-      `${file.name} is a ${foreign} file, which is not read here; read it as raw only if you are sure (-f raw)`,
-      place,
-    );
+async function noteOnRaw(file: ByteSource): Promise<Note | null> {
   const extension = /\.([^.]+)$/.exec(file.name)?.[1]?.toLowerCase() ?? "";
-  const promised =
-    DISK_FORMATS.find((format) => format !== raw && format.extensions.includes(extension))?.id ?? foreignExtension(extension);
-  if (promised === null)
+  const promised = DISK_FORMATS.find((format) => format !== raw && format.extensions.includes(extension));
+  if (promised === undefined)
     return /^(000|001|aa)$/.test(extension)
       ? { text: `${file.name} is named like the first part of a split disk; the other parts are not read.`, severity: "warning" }
       : null;
-  const missing = `${file.name} is named .${extension} but holds no ${promised.startsWith("qcow") ? promised : promised.toUpperCase()} header`;
+  const missing = `${file.name} is named .${extension} but holds no ${promised.label} header`;
   if (!(await holdsDisk(file)))
-    throw new DiskError("wrong-format", `${missing}: it is damaged or truncated; read it as raw only if you are sure (-f raw)`, place);
+    throw new DiskError("wrong-format", `${missing}: it is damaged or truncated; read it as raw only if you are sure (-f raw)`, {
+      file: file.name,
+      at: 0,
+    });
   const part = /^(.*)-flat\.vmdk$/i.exec(file.name)?.[1];
   const whole = part === undefined ? "" : ` It is one part of a VMDK: the image itself is ${part}.vmdk.`;
   return { text: `${missing}; its content is a disk and is read as it is.${whole}`, severity: "warning" };

@@ -1,0 +1,236 @@
+import { checkRange } from "../core/bytes.ts";
+import { DiskError } from "../core/errors.ts";
+import type { ByteSource, OpenContext } from "../core/model.ts";
+import type { StreamCodec, StreamDecoder, StreamState } from "../core/ports.ts";
+
+// A packed stream can only be read from its beginning. Here it is gone through once, which tells its size and proves its
+// checksums before anything is written; on the way the decoder's state is kept at places from which reading can go on later.
+
+/** Plain bytes are cached in windows of this size; a read that goes backwards a little finds them here. */
+const WINDOW = 1 << 20;
+const CACHED_WINDOWS = 24;
+/** All states together; when they outgrow it every second one is given up. */
+const STATE_BYTES = 48 << 20;
+const FIRST_SPACING = 4 << 20;
+/** Packed bytes read at once. */
+const INPUT = 1 << 20;
+/** A stream that becomes larger than this and than so many times its file is followed only when the user says so. */
+const BOMB_BYTES = 2 * 2 ** 30;
+const BOMB_RATIO = 400;
+
+/** What is known of the plain bytes beforehand; they are held to it. */
+export interface Expected {
+  readonly size: number;
+  readonly crc32: number;
+}
+
+export interface UnpackedSource extends ByteSource {
+  readonly remarks: readonly string[];
+}
+
+/** The plain bytes of a packed stream, at random access. Memory: at most about 100 MiB and what the codec needs for itself. */
+export async function unpackedSource(
+  packed: ByteSource,
+  codec: StreamCodec,
+  name: string,
+  context: OpenContext,
+  expected?: Expected,
+): Promise<UnpackedSource> {
+  const reader = new StreamReader(packed, codec, context);
+  await reader.start();
+  const size = await reader.goThrough(expected);
+  let queue: Promise<unknown> = Promise.resolve();
+  return {
+    name,
+    size,
+    origin: null,
+    remarks: reader.remarks,
+    read(at, length, signal) {
+      const work = queue.then(() => {
+        signal?.throwIfAborted();
+        checkRange({ name, size }, at, length);
+        return reader.read(at, length, size);
+      });
+      queue = work.catch(() => undefined);
+      return work;
+    },
+  };
+}
+
+/** The first bytes of a packed stream, at most `length`: without going through the rest. */
+export async function firstBytes(packed: ByteSource, codec: StreamCodec, length: number, context: OpenContext): Promise<Uint8Array> {
+  const reader = new StreamReader(packed, codec, context);
+  await reader.start();
+  const out = new Uint8Array(length);
+  return out.subarray(0, await reader.fill(out));
+}
+
+interface Checkpoint {
+  /** Place in the plain bytes, and in the packed ones. */
+  readonly at: number;
+  readonly packedAt: number;
+  readonly state: StreamState;
+}
+
+/** A decoder with its place in the stream. */
+class StreamReader {
+  readonly remarks: string[] = [];
+  readonly #packed: ByteSource;
+  readonly #codec: StreamCodec;
+  readonly #context: OpenContext;
+  #decoder: StreamDecoder | null = null;
+  /** Plain bytes given so far, and the place of the next packed byte. */
+  #at = 0;
+  #packedAt = 0;
+  #ended = false;
+  /** Packed bytes read ahead: `#input` begins at `#packedAt`. */
+  #input: Uint8Array = new Uint8Array(0);
+  #checkpoints: Checkpoint[] = [];
+  #spacing = FIRST_SPACING;
+  readonly #windows = new Map<number, Uint8Array>();
+
+  constructor(packed: ByteSource, codec: StreamCodec, context: OpenContext) {
+    this.#packed = packed;
+    this.#codec = codec;
+    this.#context = context;
+  }
+
+  async start(): Promise<void> {
+    this.#decoder = await this.#context.compute.streamDecoder(this.#codec);
+    this.#keepState();
+  }
+
+  /** From the beginning to the end: the size of it all. */
+  async goThrough(expected: Expected | undefined): Promise<number> {
+    const { compute, signal, onUnpack } = this.#context;
+    let sum = 0;
+    const buffer = new Uint8Array(WINDOW);
+    while (!this.#ended) {
+      signal?.throwIfAborted();
+      const start = this.#at;
+      const given = await this.fill(buffer);
+      const bytes = buffer.subarray(0, given);
+      if (expected !== undefined) {
+        if (this.#at > expected.size) throw this.#fault(`holds more than the ${expected.size} bytes that are stated`);
+        sum = compute.crc32(bytes, sum);
+      } else this.#followOnly();
+      if (given > 0) this.#cache(start / WINDOW, bytes.slice());
+      this.#keepState();
+      onUnpack?.(this.#packedAt, this.#packed.size);
+    }
+    if (expected !== undefined && this.#at !== expected.size)
+      throw this.#fault(`ends after ${this.#at} bytes, but ${expected.size} are stated`);
+    if (expected !== undefined && sum !== expected.crc32)
+      throw this.#fault(`has the CRC-32 0x${sum.toString(16)}, but 0x${expected.crc32.toString(16)} is stated`);
+    return this.#at;
+  }
+
+  async read(at: number, length: number, size: number): Promise<Uint8Array<ArrayBuffer>> {
+    const out = new Uint8Array(length);
+    for (let done = 0; done < length; ) {
+      const place = at + done;
+      const index = Math.floor(place / WINDOW);
+      const window = this.#windows.get(index) ?? (await this.#readWindow(index, size));
+      this.#cache(index, window);
+      const part = window.subarray(place - index * WINDOW, place - index * WINDOW + length - done);
+      out.set(part, done);
+      done += part.length;
+    }
+    return out;
+  }
+
+  /** Decodes until `out` is full or the stream ends; how many bytes came. */
+  async fill(out: Uint8Array): Promise<number> {
+    let given = 0;
+    while (given < out.length && !this.#ended) {
+      const last = this.#packedAt + this.#input.length === this.#packed.size;
+      const step = this.#step(last, out.subarray(given));
+      given += step.given;
+      this.#at += step.given;
+      this.#packedAt += step.taken;
+      this.#input = this.#input.subarray(step.taken);
+      this.#ended = step.ended;
+      if (step.remark !== null && !this.remarks.includes(step.remark)) this.remarks.push(step.remark);
+      if (step.given > 0 || step.ended) continue;
+      if (last && step.taken === 0) throw this.#fault("ends too soon: it is truncated");
+      if (!last) await this.#readInput();
+    }
+    return given;
+  }
+
+  #step(last: boolean, out: Uint8Array) {
+    try {
+      return (this.#decoder as StreamDecoder).step(this.#input, last, out);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      const { code, message, at, cause } = error;
+      const file = this.#packed.name;
+      throw new DiskError(code, message.includes(file) ? message : `${file}: ${message}`, { file, at, cause });
+    }
+  }
+
+  /** More input behind what is left of it. */
+  async #readInput(): Promise<void> {
+    const end = this.#packedAt + this.#input.length;
+    const more = await this.#packed.read(end, Math.min(INPUT, this.#packed.size - end), this.#context.signal);
+    const joined = new Uint8Array(this.#input.length + more.length);
+    joined.set(this.#input);
+    joined.set(more, this.#input.length);
+    this.#input = joined;
+  }
+
+  async #readWindow(index: number, size: number): Promise<Uint8Array> {
+    const start = index * WINDOW;
+    this.#goBack(start);
+    const buffer = new Uint8Array(WINDOW);
+    while (this.#at < start) {
+      const before = this.#at;
+      const given = await this.fill(buffer);
+      this.#cache(before / WINDOW, buffer.slice(0, given));
+    }
+    const length = Math.min(WINDOW, size - start);
+    const given = await this.fill(buffer.subarray(0, length));
+    if (given !== length) throw this.#fault("is no longer what it was: the file has changed");
+    return buffer.slice(0, length);
+  }
+
+  /** To the state from which `start` is reached soonest. */
+  #goBack(start: number): void {
+    const best = this.#checkpoints.findLast(({ at }) => at <= start) as Checkpoint;
+    if (this.#at <= start && this.#at >= best.at && !this.#ended) return;
+    (this.#decoder as StreamDecoder).restore(best.state);
+    this.#at = best.at;
+    this.#packedAt = best.packedAt;
+    this.#input = new Uint8Array(0);
+    this.#ended = false;
+  }
+
+  #keepState(): void {
+    const last = this.#checkpoints[this.#checkpoints.length - 1];
+    if (this.#ended || (last !== undefined && this.#at < last.at + this.#spacing)) return;
+    this.#checkpoints.push({ at: this.#at, packedAt: this.#packedAt, state: (this.#decoder as StreamDecoder).save() });
+    const bytes = this.#checkpoints.reduce((sum, { state }) => sum + state.bytes, 0);
+    if (bytes <= STATE_BYTES || this.#checkpoints.length < 3) return;
+    this.#checkpoints = this.#checkpoints.filter((_, i) => i % 2 === 0);
+    this.#spacing *= 2;
+  }
+
+  /** The newest windows stay. */
+  #cache(index: number, window: Uint8Array): void {
+    this.#windows.delete(index);
+    this.#windows.set(index, window);
+    if (this.#windows.size > CACHED_WINDOWS) this.#windows.delete(this.#windows.keys().next().value as number);
+  }
+
+  #followOnly(): void {
+    const { size, name } = this.#packed;
+    if (this.#context.anySize === true || this.#at <= BOMB_BYTES || this.#at < size * BOMB_RATIO) return;
+    const message = `${name} has ${size} bytes and unpacks to more than ${this.#at}: it is followed only when asked for (--any-size)`;
+    throw new DiskError("limit", message, { file: name });
+  }
+
+  #fault(what: string): DiskError {
+    const { name } = this.#packed;
+    return new DiskError("corrupt", `${name}: the ${this.#codec} stream ${what}`, { file: name, at: this.#packedAt });
+  }
+}
