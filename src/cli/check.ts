@@ -1,11 +1,12 @@
 import { DiskError } from "../core/errors.ts";
 import type { CheckReport } from "../core/model.ts";
-import { detectFormat, formatContext } from "../formats/registry.ts";
+import { checkImage } from "../jobs/check.ts";
 import { parseArguments } from "./arguments.ts";
 import type { Verb } from "./main.ts";
+import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
 import { isJson, OUTPUT, printJson, printLine, printRemark } from "./output.ts";
 
-const OPTIONS = { from: { names: ["-f", "--format"], kind: "value" }, output: OUTPUT } as const;
+const OPTIONS = { from: { names: ["-f", "--format"], kind: "value" }, ...OPENING, output: OUTPUT } as const;
 
 /** Exit codes as qemu-img's. */
 const CLEAN = 0;
@@ -14,20 +15,21 @@ const LEAKS = 3;
 const NOT_SUPPORTED = 63;
 
 export const check: Verb = {
-  usage: "[-f FMT] [--output=json] FILE",
+  usage: `[-f FMT] [--output=json] ${OPENING_USAGE} FILE`,
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
     const [path, ...more] = given.operands;
     if (path === undefined || more.length > 0) throw new DiskError("usage", "check takes one file");
     const file = await session.openFile(path);
-    const format = await detectFormat(file, given.value("from"));
-    if (format.check === undefined) {
+    const context = session.context(path, await readOpening(given));
+    const checked = await checkImage(file, context, given.value("from"), session.pool, () => {}, session.signal);
+    if (checked === null) {
       printRemark("this image format has nothing to check");
       return NOT_SUPPORTED;
     }
-    const report = await format.check(file, formatContext(session.context(path)), session.signal);
-    if (isJson(given)) printJson(toJson(path, format.id, report));
+    const { format, report } = checked;
+    if (isJson(given)) printJson(toJson(path, format, report));
     else printHuman(report);
     if (report.corruptions > 0) return CORRUPT;
     return report.leaks > 0 ? LEAKS : CLEAN;
@@ -50,9 +52,15 @@ function toJson(path: string, format: string, report: CheckReport) {
   };
 }
 
+const SEVERITIES = { corruption: "ERROR", leak: "Leaked", warning: "Warning" } as const;
+
+export function printFindings({ findings }: CheckReport, print: (line: string) => void): void {
+  for (const { severity, text, guest } of findings)
+    print(`${SEVERITIES[severity]}: ${text}${guest === null ? "" : ` (disk offsets ${guest.start} to ${guest.start + guest.length})`}`);
+}
+
 function printHuman(report: CheckReport): void {
-  for (const { severity, text } of report.findings)
-    printLine(`${severity === "corruption" ? "ERROR" : severity === "leak" ? "Leaked" : "Warning"}: ${text}`);
+  printFindings(report, printLine);
   if (report.corruptions === 0 && report.leaks === 0) printLine("No errors were found on the image.");
   else printLine(`${report.corruptions} errors and ${report.leaks} leaked clusters were found on the image.`);
   if (report.totalClusters > 0) {

@@ -3,11 +3,13 @@ import { compareDisks } from "../jobs/compare.ts";
 import { requireReadable } from "../jobs/disk.ts";
 import { parseArguments } from "./arguments.ts";
 import type { Verb } from "./main.ts";
+import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
 import { isJson, OUTPUT, printJson, printLine } from "./output.ts";
 
 const OPTIONS = {
   first: { names: ["-f"], kind: "value" },
   second: { names: ["-F"], kind: "value" },
+  ...OPENING,
   strict: { names: ["-s"], kind: "flag" },
   quiet: { names: ["-q"], kind: "flag" },
   progress: { names: ["-p"], kind: "flag" },
@@ -16,14 +18,15 @@ const OPTIONS = {
 
 /** Compares what two images show to a guest. Exit codes as qemu-img's: 0 the same, 1 different, above 1 an error. */
 export const compare: Verb = {
-  usage: "[-f FMT] [-F FMT] [-s] [-q] [-p] [--output=json] FILE1 FILE2",
+  usage: `[-f FMT] [-F FMT] [-s] [-q] [-p] [--output=json] ${OPENING_USAGE} FILE1 FILE2`,
   failure: 2,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
     const [left, right, ...more] = given.operands;
     if (left === undefined || right === undefined || more.length > 0) throw new DiskError("usage", "compare takes two files");
-    const a = await session.openDisk(left, { format: given.value("first") });
-    const b = await session.openDisk(right, { format: given.value("second") });
+    const opening = await readOpening(given);
+    const a = await session.openDisk(left, given.value("first"), opening);
+    const b = await session.openDisk(right, given.value("second"), opening);
     requireReadable(a);
     requireReadable(b);
     const sizeDiffers = a.size !== b.size;
@@ -36,11 +39,12 @@ export const compare: Verb = {
     const report = given.has("progress")
       ? ({ done, total }: { done: number; total: number }) => process.stdout.write(`    (${((done / total) * 100).toFixed(2)}/100%)\r`)
       : () => {};
-    const { differsAt } = await compareDisks(a, b, session.pool, report, session.signal);
+    const { differsAt, where } = await compareDisks(a, b, session.pool, report, session.signal);
     await session.checkUnchanged();
-    if (isJson(given)) printJson({ identical: differsAt === null, offset: differsAt, "virtual-sizes": [a.size, b.size] });
+    if (isJson(given)) printJson({ identical: differsAt === null, offset: differsAt, where, "virtual-sizes": [a.size, b.size] });
     if (sizeDiffers) say("Warning: Image size mismatch!");
     say(differsAt === null ? "Images are identical." : `Content mismatch at offset ${differsAt}!`);
+    if (where !== "") say(`That is ${where}.`);
     return differsAt === null ? 0 : 1;
   },
 };

@@ -1,15 +1,18 @@
 import { realpath, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { DiskError } from "../core/errors.ts";
-import { planConvert, runConvert } from "../jobs/convert.ts";
+import { type ConvertRequest, planConvert, runConvert } from "../jobs/convert.ts";
+import type { Disk } from "../jobs/disk.ts";
 import type { Report } from "../jobs/progress.ts";
 import { salvageReport } from "../jobs/salvage-report.ts";
 import { createFileSink } from "../platform/node/file-sink.ts";
 import { reasonOf } from "../platform/node/file-source.ts";
-import { parseArguments } from "./arguments.ts";
+import { type Arguments, parseArguments } from "./arguments.ts";
 import { creationOptions } from "./creation-options.ts";
 import type { Verb } from "./main.ts";
+import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
 import { hex, isJson, OUTPUT, printJson, printRemark } from "./output.ts";
+import type { Session } from "./session.ts";
 
 const OPTIONS = {
   from: { names: ["-f", "--format"], kind: "value" },
@@ -20,51 +23,70 @@ const OPTIONS = {
   progress: { names: ["-p", "--progress"], kind: "flag" },
   salvage: { names: ["--salvage"], kind: "flag" },
   noVerify: { names: ["--no-verify"], kind: "flag" },
+  noSourceCheck: { names: ["--no-source-check"], kind: "flag" },
+  ...OPENING,
   output: OUTPUT,
 } as const;
 
 export const convert: Verb = {
-  usage: "[-f FMT] -O FMT [-o NAME=VALUE,…] [-c] [-l SNAPSHOT] [-p] [--salvage] [--no-verify] [--output=json] SRC DST",
+  usage: `[-f FMT] -O FMT [-o NAME=VALUE,…] [-c] [-l SNAPSHOT] [-p] [--salvage] [--no-verify] [--no-source-check] [--output=json] ${OPENING_USAGE} SRC DST`,
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
     const [source, named, ...more] = given.operands;
     if (!source || !named || more.length > 0) throw new DiskError("usage", "convert takes one source and one target");
     const format = given.value("to") ?? "raw";
-    const disk = await session.openDisk(source, { format: given.value("from"), snapshot: snapshotName(given.value("snapshot")) });
-    // A link is followed, as writing to it would: the data belongs where it leads.
-    const target = await realpath(named).catch(() => named);
+    const opening = { ...(await readOpening(given)), snapshot: snapshotName(given.value("snapshot")) };
+    const disk = await session.openDisk(source, given.value("from"), opening);
     const request = {
       format,
       options: creationOptions(format, given.list("options"), given.has("compress")),
-      name: basename(target),
+      name: basename(named),
       salvage: given.has("salvage"),
       verify: !given.has("noVerify"),
+      checkSource: !given.has("noSourceCheck"),
     };
-    const plan = await planConvert(disk, request, session, session.signal);
-    const report = `${target}.salvage.txt`;
-    const outputs = [...plan.files.map((name) => join(dirname(target), name)), ...(request.salvage ? [report] : [])];
-    for (const output of outputs) await requireOtherFile(output, await session.openedPaths());
-    const blocked = plan.losses.some((loss) => loss.severity === "blocker");
-    for (const loss of blocked ? [] : plan.losses) printRemark(`note: ${loss.what}: ${loss.why}`);
-    for (const note of disk.notes) if (note.severity === "warning") printRemark(`warning: ${note.text}`);
-    const ports = {
-      pool: session.pool,
-      compute: session.compute,
-      createSink: (files: readonly string[]) => createFileSink(dirname(target), files, () => session.checkUnchanged()),
-      breathe: () => new Promise<void>((resolve) => setImmediate(resolve)),
-    };
-    const result = await runConvert(plan, ports, given.has("progress") ? printProgress() : () => {}, session.signal);
-    if (given.has("progress")) process.stdout.write("    (100.00/100%)\n");
-    if (result.lost.length > 0)
-      await writeReport(report, salvageReport(basename(source), basename(target), result.lost), result.lost.length);
-    if (isJson(given)) {
-      const { files, written, verified, blake3, lost } = result;
-      printJson({ format, "virtual-size": disk.size, files, written, verified, blake3: blake3 && hex(blake3), lost });
-    }
-    return 0;
+    return writeConverted({ disk, request, sourceName: basename(source), target: named }, given, session);
   },
 };
+
+/** What is to be written, where, and from what. */
+export interface Order {
+  readonly disk: Disk;
+  readonly request: ConvertRequest;
+  readonly sourceName: string;
+  /** Path of the main output file. */
+  readonly target: string;
+}
+
+/** Plans, tells what the target cannot carry, and does it. */
+export async function writeConverted(order: Order, given: Arguments, session: Session): Promise<number> {
+  const { disk, sourceName } = order;
+  // A link is followed, as writing to it would: the data belongs where it leads.
+  const target = await realpath(order.target).catch(() => order.target);
+  const request = { ...order.request, name: basename(target) };
+  const plan = await planConvert(disk, request, session, session.signal);
+  const report = `${target}.salvage.txt`;
+  const outputs = [...plan.files.map((name) => join(dirname(target), name)), ...(request.salvage ? [report] : [])];
+  for (const output of outputs) await requireOtherFile(output, await session.openedPaths());
+  const blocked = plan.losses.some((loss) => loss.severity === "blocker");
+  for (const loss of blocked ? [] : plan.losses) printRemark(`note: ${loss.what}: ${loss.why}`);
+  for (const note of disk.notes) if (note.severity === "warning") printRemark(`warning: ${note.text}`);
+  const ports = {
+    pool: session.pool,
+    compute: session.compute,
+    createSink: (files: readonly string[]) => createFileSink(dirname(target), files, () => session.checkUnchanged()),
+    breathe: () => new Promise<void>((resolve) => setImmediate(resolve)),
+  };
+  const result = await runConvert(plan, ports, given.has("progress") ? printProgress() : () => {}, session.signal);
+  if (given.has("progress")) process.stdout.write("    (100.00/100%)\n");
+  if (result.lost.length > 0) await writeReport(report, salvageReport(sourceName, basename(target), result.lost), result.lost.length);
+  if (isJson(given)) {
+    const { files, written, verified, blake3, lost } = result;
+    printJson({ format: request.format, "virtual-size": disk.size, files, written, verified, blake3: blake3 && hex(blake3), lost });
+  }
+  return 0;
+}
 
 /** qemu-img also takes `snapshot.id=…` and `snapshot.name=…`. */
 function snapshotName(value: string | undefined): string | undefined {
@@ -92,7 +114,7 @@ function printProgress(): Report {
   return ({ phase, done, total }) => {
     const share = total === 0 ? 1 : done / total;
     const percent = Math.floor(phase === "read" ? share * 60 : 60 + share * 40);
-    if (percent === last || phase === "finish" || phase === "hash") return;
+    if (percent === last || phase === "source" || phase === "finish" || phase === "hash") return;
     last = percent;
     process.stdout.write(`    (${percent.toFixed(2)}/100%)\r`);
   };

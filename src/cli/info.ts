@@ -4,23 +4,25 @@ import type { Volume } from "../core/model.ts";
 import { openImage } from "../formats/registry.ts";
 import { parseArguments } from "./arguments.ts";
 import type { Verb } from "./main.ts";
+import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
 import { humanSize, isJson, OUTPUT, printJson, printLine } from "./output.ts";
 
 const OPTIONS = {
   from: { names: ["-f", "--format"], kind: "value" },
+  ...OPENING,
   output: OUTPUT,
 } as const;
 
 /** Describes an image by its headers; works for images whose data cannot be read here. */
 export const info: Verb = {
-  usage: "[-f FMT] [--output=json] FILE",
+  usage: `[-f FMT] [--output=json] ${OPENING_USAGE} FILE`,
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
     const [path, ...more] = given.operands;
     if (path === undefined || more.length > 0) throw new DiskError("usage", "info takes one file");
     const file = await session.openFile(path);
-    const volume = await openImage(file, session.context(path), given.value("from"));
+    const volume = await openImage(file, session.context(path, await readOpening(given)), given.value("from"));
     // As qemu-img counts: the extents of a VMDK belong to the image, an external data file does not.
     const allocated = volume.format === "vmdk" ? session.allocated() : file.allocated;
     const facts = factsOf(path, allocated, volume);
@@ -39,6 +41,7 @@ function factsOf(path: string, allocated: number, volume: Volume) {
     format: volume.format,
     "actual-size": allocated,
     ...(volume.encrypted && { encrypted: true }),
+    ...(volume.wrapping !== undefined && { wrapping: volume.wrapping }),
     ...(parent !== null && {
       "backing-filename": parent.name,
       ...(parent.format !== null && { "backing-filename-format": parent.format }),
@@ -64,6 +67,7 @@ function factsOf(path: string, allocated: number, volume: Volume) {
 function printHuman(facts: ReturnType<typeof factsOf>, volume: Volume): void {
   printLine(`image: ${facts.filename}`);
   printLine(`file format: ${volume.format}${volume.variant && ` (${volume.variant})`}`);
+  if (volume.wrapping !== undefined) printLine(`wrapped in: ${volume.wrapping.join(", ")}`);
   printLine(`virtual size: ${humanSize(volume.size)} (${volume.size} bytes)`);
   printLine(`disk size: ${humanSize(facts["actual-size"])}`);
   if (volume.unit > 0) printLine(`cluster_size: ${volume.unit}`);

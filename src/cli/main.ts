@@ -6,6 +6,7 @@ import { info } from "./info.ts";
 import { map } from "./map.ts";
 import { measure } from "./measure.ts";
 import { printLine, printRemark } from "./output.ts";
+import { repair } from "./repair.ts";
 import { createSession, type Session } from "./session.ts";
 
 /** A verb: its words in, its exit code out. `failure` is the exit code of an error. */
@@ -15,7 +16,7 @@ export interface Verb {
   run(words: readonly string[], session: Session): Promise<number>;
 }
 
-const VERBS: Readonly<Record<string, Verb>> = { check, compare, convert, info, map, measure };
+const VERBS: Readonly<Record<string, Verb>> = { check, compare, convert, info, map, measure, repair };
 
 function printUsage(): void {
   const lines = Object.entries(VERBS).map(([name, verb]) => `  spindle ${name} ${verb.usage}`);

@@ -4,10 +4,12 @@ import { type Disk, requireReadable } from "../jobs/disk.ts";
 import { mapRuns } from "../jobs/walk.ts";
 import { parseArguments } from "./arguments.ts";
 import type { Verb } from "./main.ts";
+import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
 import { isJson, OUTPUT, parseSize, printLine } from "./output.ts";
 
 const OPTIONS = {
   from: { names: ["-f", "--format"], kind: "value" },
+  ...OPENING,
   start: { names: ["-s", "--start-offset"], kind: "value" },
   length: { names: ["-l", "--max-length"], kind: "value" },
   output: OUTPUT,
@@ -28,13 +30,13 @@ interface Entry {
 }
 
 export const map: Verb = {
-  usage: "[-f FMT] [-s OFFSET] [-l LENGTH] [--output=json] FILE",
+  usage: `[-f FMT] [-s OFFSET] [-l LENGTH] [--output=json] ${OPENING_USAGE} FILE`,
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
     const [path, ...more] = given.operands;
     if (path === undefined || more.length > 0) throw new DiskError("usage", "map takes one file");
-    const disk = await session.openDisk(path, { format: given.value("from") });
+    const disk = await session.openDisk(path, given.value("from"), await readOpening(given));
     requireReadable(disk);
     const start = Math.min(parseSize(given.value("start") ?? "0"), disk.size);
     const end = Math.min(start + parseSize(given.value("length") ?? String(disk.size)), disk.size);

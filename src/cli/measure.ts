@@ -2,12 +2,13 @@ import { basename } from "node:path";
 import { DiskError } from "../core/errors.ts";
 import type { TargetSpec } from "../core/model.ts";
 import { formatById } from "../formats/registry.ts";
+import { type ConvertPlan, planConvert, rehearse } from "../jobs/convert.ts";
 import { requireReadable } from "../jobs/disk.ts";
-import { survey } from "../jobs/survey.ts";
 import { createMeasure, fullyAllocatedSize, lossesOf, readOptions, targetOf } from "../jobs/target.ts";
 import { parseArguments } from "./arguments.ts";
 import { creationOptions } from "./creation-options.ts";
 import type { Verb } from "./main.ts";
+import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
 import { isJson, OUTPUT, parseSize, printJson, printLine } from "./output.ts";
 
 const OPTIONS = {
@@ -15,13 +16,19 @@ const OPTIONS = {
   to: { names: ["-O"], kind: "value" },
   options: { names: ["-o"], kind: "list" },
   snapshot: { names: ["-l"], kind: "value" },
+  compress: { names: ["-c"], kind: "flag" },
+  exact: { names: ["--exact"], kind: "flag" },
+  ...OPENING,
   size: { names: ["--size"], kind: "value" },
   output: OUTPUT,
 } as const;
 
-/** What a target would take, before anything is written; compression is not foreseen. */
+/**
+ * What a target would take, before anything is written. From the tables alone it is the most that it can be; with `--exact` everything
+ * is read and packed as in a conversion, and nothing written.
+ */
 export const measure: Verb = {
-  usage: "[-O FMT] [-o NAME=VALUE,…] [-f FMT] [-l SNAPSHOT] [--output=json] (--size SIZE | FILE)",
+  usage: `[-O FMT] [-o NAME=VALUE,…] [-c] [-f FMT] [-l SNAPSHOT] [--exact] [--output=json] ${OPENING_USAGE} (--size SIZE | FILE)`,
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
@@ -29,20 +36,26 @@ export const measure: Verb = {
     const stated = given.value("size");
     if (more.length > 0 || (path === undefined) === (stated === undefined))
       throw new DiskError("usage", "measure takes either one file or --size");
+    const sizeOf = async (plan: ConvertPlan): Promise<number> =>
+      given.has("exact") ? sum(await rehearse(plan, session, session.signal)) : plan.logicalBytes;
     const format = given.value("to") ?? "raw";
     const target = targetOf(formatById(format));
-    const disk =
-      path === undefined ? null : await session.openDisk(path, { format: given.value("from"), snapshot: given.value("snapshot") });
+    const opening = { ...(await readOpening(given)), snapshot: given.value("snapshot") };
+    const disk = path === undefined ? null : await session.openDisk(path, given.value("from"), opening);
+    const options = creationOptions(format, given.list("options"), given.has("compress"));
     if (disk !== null) requireReadable(disk);
+    const request = { format, options, name: basename(path ?? "disk"), salvage: false, verify: false, checkSource: false };
+    const plan = disk === null ? null : await planConvert(disk, request, session, session.signal);
     const size = disk?.size ?? parseSize(stated as string);
-    const options = readOptions(target, creationOptions(format, given.list("options"), false));
-    const spec: TargetSpec = { size, name: basename(path ?? "disk"), options, identity: new Uint8Array(16) };
-    const blocker = lossesOf(target, spec).find((loss) => loss.severity === "blocker");
+    const spec: TargetSpec = plan?.spec ?? {
+      size,
+      name: request.name,
+      options: readOptions(target, options),
+      identity: new Uint8Array(16),
+    };
+    const blocker = (plan?.losses ?? lossesOf(target, spec)).find((loss) => loss.severity === "blocker");
     if (blocker !== undefined) throw new DiskError("limit", `${blocker.what}: ${blocker.why}`);
-    const needed = createMeasure(target.create(spec, session.compute));
-    if (disk !== null)
-      await survey(disk, { cells: 1, salvage: false, onData: (start, length) => needed.add(start, length) }, session.signal);
-    const required = sum(needed.finish().sizes);
+    const required = plan === null ? sum(createMeasure(target.create(spec, session.compute)).finish().sizes) : await sizeOf(plan);
     const fullyAllocated = fullyAllocatedSize(target, spec, session.compute);
     if (isJson(given)) printJson({ required, "fully-allocated": fullyAllocated });
     else printLine(`required size: ${required}\nfully allocated size: ${fullyAllocated}`);

@@ -12,6 +12,7 @@ import { createHasher } from "../kernels/disk-hash.ts";
 import { createKernels } from "../kernels/index.ts";
 import { type FileSource, openFileSource } from "../platform/node/file-source.ts";
 import { startWorkerPorts } from "../platform/node/worker-port.ts";
+import type { Opening } from "./opening.ts";
 import { printRemark } from "./output.ts";
 
 /** What one run of the program holds open; `end` lets go of all of it. */
@@ -21,8 +22,8 @@ export interface Session {
   readonly pool: WorkerPool;
   readonly compute: Compute;
   openFile(path: string): Promise<FileSource>;
-  context(path: string, snapshot?: string): OpenContext;
-  openDisk(path: string, options?: { readonly format?: string | undefined; readonly snapshot?: string | undefined }): Promise<Disk>;
+  context(path: string, opening?: Opening): OpenContext;
+  openDisk(path: string, format: string | undefined, opening?: Opening): Promise<Disk>;
   /** Bytes that all files opened so far take on the disk. */
   allocated(): number;
   /** Real paths of all files opened so far. */
@@ -45,10 +46,11 @@ export function createSession(signal: AbortSignal): Session {
     files.set(path, source);
     return source;
   };
-  const context = (path: string, snapshot?: string): OpenContext => ({
+  const context = (path: string, opening: Opening = {}): OpenContext => ({
+    ...opening,
     resolve: resolverBeside(path, openFile),
     compute,
-    snapshot,
+    signal,
   });
   return {
     signal,
@@ -59,7 +61,7 @@ export function createSession(signal: AbortSignal): Session {
     compute,
     openFile,
     context,
-    openDisk: async (path, { format, snapshot } = {}) => openDisk(await openFile(path), context(path, snapshot), format),
+    openDisk: async (path, format, opening) => openDisk(await openFile(path), context(path, opening), format),
     allocated: () => [...files.values()].reduce((sum, source) => sum + source.allocated, 0),
     openedPaths: () => Promise.all([...files.keys()].map((path) => realpath(path))),
     async checkUnchanged() {

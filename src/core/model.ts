@@ -133,6 +133,8 @@ export interface Volume {
   readonly locked?: boolean;
   /** What the image was wrapped in, outermost first: "gzip", "tar". */
   readonly wrapping?: readonly string[];
+  /** The image itself, when it was wrapped. */
+  readonly unwrapped?: Unwrapped;
   /** qemu-img's `format-specific` data, with its field names. */
   readonly details: { readonly [key: string]: Json };
   /**
@@ -146,6 +148,12 @@ export interface Volume {
    * A mismatch is a `corrupt` DiskError. Absent when there are none.
    */
   verify?(progress: VerifyProgress, signal?: AbortSignal): Promise<void>;
+}
+
+/** A file taken out of its wrappings, and what opening it may use. */
+export interface Unwrapped {
+  readonly file: ByteSource;
+  readonly context: OpenContext;
 }
 
 /** Bytes read for a checksum, and how many there are. */
@@ -230,6 +238,8 @@ export interface TargetFormat {
   /** Limits of the format for this disk; no side effects. */
   losses(spec: TargetSpec): readonly Loss[];
   create(spec: TargetSpec, compute: Compute): ImageWriter;
+  /** The options with which this format would write an image like this one; without it all are at their defaults. */
+  optionsOf?(volume: Volume): Readonly<Record<string, string>>;
   /** Replaces options of value `auto` by what suits how the data lies; without it there are none. */
   settle?(spec: Omit<TargetSpec, "identity">, occupancy: Occupancy): Readonly<Record<string, string>>;
   /** The `qemu-img convert` arguments that ask for the same: `-O vmdk -o subformat=streamOptimized`; null when it cannot. */

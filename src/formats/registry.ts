@@ -58,7 +58,8 @@ export function formatContext(context: OpenContext, wrappings = 0): FormatContex
       if (wrappings === MOST_WRAPPINGS)
         throw new DiskError("limit", `${file.name}: wrapped more than ${MOST_WRAPPINGS} times`, { file: file.name, at: 0 });
       const volume = await openAs(file, formatContext(inner, wrappings + 1), format);
-      return { ...volume, wrapping: [wrapping, ...(volume.wrapping ?? [])] };
+      const unwrapped = volume.unwrapped ?? { file, context: inner };
+      return { ...volume, wrapping: [wrapping, ...(volume.wrapping ?? [])], unwrapped };
     },
   };
 }

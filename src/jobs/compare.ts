@@ -1,4 +1,5 @@
 import type { BlockPool } from "../core/ports.ts";
+import { readContents } from "./contents.ts";
 import { type AttachedDisk, attachDisk, type Disk } from "./disk.ts";
 import { inOrder } from "./in-order.ts";
 import type { Report } from "./progress.ts";
@@ -9,6 +10,8 @@ export interface Comparison {
   /** First byte that differs; null when there is none. Where one disk is longer, its tail counts as compared with zeros. */
   readonly differsAt: number | null;
   readonly sizes: readonly [number, number];
+  /** Where that byte lies, in words: its sector, and its partition when the first disk has a table. Empty when there is none. */
+  readonly where: string;
 }
 
 interface Piece {
@@ -21,10 +24,25 @@ export async function compareDisks(a: Disk, b: Disk, pool: BlockPool, report: Re
   const attached = [attachDisk(a, pool), attachDisk(b, pool)] as const;
   try {
     const at = await firstDifferingPiece(attached, pool, report, signal);
-    return { differsAt: at === null ? null : await firstDifferingByte(attached, at, pool, signal), sizes: [a.size, b.size] };
+    const differsAt = at === null ? null : await firstDifferingByte(attached, at, pool, signal);
+    const where = differsAt === null ? "" : await describePlace(a, differsAt, pool, signal);
+    return { differsAt, sizes: [a.size, b.size], where };
   } finally {
     for (const disk of attached) disk.detach();
   }
+}
+
+const SECTOR = 512;
+
+async function describePlace(disk: Disk, at: number, pool: BlockPool, signal: AbortSignal): Promise<string> {
+  const sector = `sector ${Math.floor(at / SECTOR)}`;
+  const contents = await readContents(disk, pool, signal);
+  const number = contents?.entries.findIndex(({ start, length }) => at >= start && at < start + length) ?? -1;
+  const entry = contents?.entries[number];
+  if (contents === null || entry === undefined) return sector;
+  if (contents.kind === "none") return `${sector}, in the ${entry.fileSystem} file system`;
+  const name = [entry.name, entry.fileSystem ?? entry.type].filter((part) => part !== "").join(", ");
+  return `${sector}, ${at - entry.start} bytes into partition ${number + 1}${name === "" ? "" : ` (${name})`}`;
 }
 
 /** Both sequences are ascending, and pieces that are all zero are in neither: the first pair that does not match is the answer. */

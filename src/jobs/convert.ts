@@ -6,6 +6,7 @@ import { coalesce, withoutZeros } from "./coalesce.ts";
 import { createDigest } from "./digest.ts";
 import { attachDisk, type Disk, requireReadable } from "./disk.ts";
 import { inOrder } from "./in-order.ts";
+import { occupancyOf } from "./occupancy.ts";
 import type { Report } from "./progress.ts";
 import { readDisk } from "./read.ts";
 import { type Survey, survey } from "./survey.ts";
@@ -23,6 +24,8 @@ export interface ConvertRequest {
   readonly salvage: boolean;
   /** Read the output back and compare. */
   readonly verify: boolean;
+  /** Compare the checksums over whole files that the source carries, before anything is written. */
+  readonly checkSource: boolean;
 }
 
 export interface ConvertPlan {
@@ -76,8 +79,11 @@ export async function planConvert(
   const { pool } = ports;
   requireReadable(disk);
   const target = targetOf(formatById(request.format));
-  const options = readOptions(target, request.options);
-  const spec = { size: disk.size, name: request.name, options, identity: await identityOf(disk, request.salvage, pool, signal) };
+  const given = readOptions(target, request.options);
+  const unsettled = { size: disk.size, name: request.name, options: given };
+  const options =
+    target.settle === undefined ? given : { ...given, ...target.settle(unsettled, await occupancyOf(disk, request.salvage, signal)) };
+  const spec = { ...unsettled, options, identity: await identityOf(disk, request.salvage, pool, signal) };
   const losses = lossesOf(target, spec);
   const blocked = losses.some((loss) => loss.severity === "blocker");
   const writer = blocked ? null : target.create(spec, ports.compute);
@@ -125,6 +131,7 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
   const blocker = plan.losses.find((loss) => loss.severity === "blocker");
   if (blocker !== undefined) throw new DiskError("limit", `${blocker.what}: ${blocker.why}`);
   const target = targetOf(formatById(plan.request.format));
+  if (plan.request.checkSource) await checkSource(plan.disk, report, signal);
   const sink = await ports.createSink(plan.files);
   try {
     const written = await writeImage(plan, target.create(plan.spec, ports.compute), sink, ports, report, signal);
@@ -145,6 +152,21 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
   }
 }
 
+/** Does all of it but the writing: the sizes that the files would have, exactly. */
+export async function rehearse(
+  plan: ConvertPlan,
+  ports: Pick<ConvertPorts, "pool" | "compute">,
+  signal: AbortSignal,
+): Promise<readonly number[]> {
+  const nowhere = { write: async () => {} };
+  const writer = targetOf(formatById(plan.request.format)).create(plan.spec, ports.compute);
+  return (await writeImage(plan, writer, nowhere, ports, () => {}, signal)).sizes;
+}
+
+async function checkSource(disk: Disk, report: Report, signal: AbortSignal): Promise<void> {
+  for (const volume of disk.chain) await volume.verify?.((done, total) => report({ phase: "source", done, total, position: 0 }), signal);
+}
+
 const fileFacts = (files: readonly ByteSource[]) => files.map(({ name, size }) => ({ name, size }));
 
 interface Written {
@@ -160,8 +182,8 @@ interface Written {
 async function writeImage(
   plan: ConvertPlan,
   writer: ImageWriter,
-  sink: ImageSink,
-  ports: ConvertPorts,
+  sink: Pick<ImageSink, "write">,
+  ports: Pick<ConvertPorts, "pool">,
   report: Report,
   signal: AbortSignal,
 ): Promise<Written> {

@@ -1,5 +1,5 @@
 import { clip, type Run, resolveRuns } from "../core/block-map.ts";
-import { DiskError } from "../core/errors.ts";
+import { DiskError, type DiskErrorCode } from "../core/errors.ts";
 import type { Encoding } from "../core/model.ts";
 import type { BlockOrder, LostRange, PlacedExtent } from "../core/ports.ts";
 import type { AttachedDisk, Disk } from "./disk.ts";
@@ -10,6 +10,9 @@ export const ORDER_BYTES = 4 << 20;
 export const MIN_GRAIN = 64 << 10;
 /** Where salvage cannot tell how much a damaged table covers, it gives up this much at a time. */
 const SALVAGE_STEP = 64 << 10;
+
+/** Failures of the whole image, which no salvaging gets around. */
+const GIVEN_UP: readonly DiskErrorCode[] = ["unsupported", "passphrase"];
 
 /** Every run of the map between two places, in order; in salvage mode unreadable ranges are reported and read as zero. */
 export async function* mapRuns(
@@ -30,7 +33,7 @@ export async function* mapRuns(
       at = last.start + last.length;
       limit = end;
     } catch (error) {
-      if (onLost === null || !(error instanceof DiskError) || error.code === "unsupported") throw error;
+      if (onLost === null || !(error instanceof DiskError) || GIVEN_UP.includes(error.code)) throw error;
       const { guest } = error;
       const named = guest !== undefined && guest.start <= at && guest.start + guest.length > at;
       if (guest !== undefined && guest.start > at && guest.start < limit) limit = guest.start;
@@ -54,6 +57,8 @@ export interface WalkRequest {
   readonly start: number;
   readonly end: number;
   readonly onLost: ((lost: LostRange) => void) | null;
+  /** Leave out what is stored as it is. */
+  readonly packedOnly?: boolean;
 }
 
 /** An order and how many bytes of data (as the disk shows them) it carries. */
@@ -80,7 +85,7 @@ export async function* blockOrders(attached: AttachedDisk, request: WalkRequest,
   };
   for await (const runs of mapRuns(disk, request.start, request.end, signal, request.onLost)) {
     for (const run of runs) {
-      if (run.extent.kind === "zero") continue;
+      if (run.extent.kind === "zero" || (request.packedOnly === true && run.extent.kind === "raw")) continue;
       let rest = attached.place(run);
       const end = rest.start + rest.length;
       while (rest.start < end) {

@@ -85,7 +85,9 @@ export function createEngine(): Engine {
   const plan = (request: ConvertRequest): Promise<ConvertPlan> => {
     const { disk } = opened(request.image);
     const { format, options, name, salvage } = request;
-    return withPool((p) => planConvert(disk, { format, options, name, salvage, verify: true }, { pool: p, compute }, never));
+    return withPool((p) =>
+      planConvert(disk, { format, options, name, salvage, verify: true, checkSource: true }, { pool: p, compute }, never),
+    );
   };
   const startJob = async (id: number): Promise<Job> => {
     const job: Job = { abort: new AbortController(), files: [], stored: null, release: () => {} };

@@ -1,0 +1,50 @@
+import { DiskError } from "../core/errors.ts";
+import type { ByteSource, Loss, OpenContext } from "../core/model.ts";
+import type { BlockPool } from "../core/ports.ts";
+import { formatById, openImage } from "../formats/registry.ts";
+import { checkImage, type ImageCheck } from "./check.ts";
+import { type Disk, requireReadable } from "./disk.ts";
+import type { Report } from "./progress.ts";
+
+/** What a repaired copy would be: the same disk in the same format with tables written anew. */
+export interface Repair {
+  readonly check: ImageCheck | null;
+  readonly disk: Disk;
+  readonly format: string;
+  readonly options: Readonly<Record<string, string>>;
+  /** What the copy will not carry. */
+  readonly losses: readonly Loss[];
+}
+
+/**
+ * Repairing is copying: every block that the image's tables lead to is written into a new image whose tables are right. Leaks,
+ * wrong counts, damaged redundant headers and a log that was not played back are gone from the copy. Data that cannot be read
+ * stops it, unless it is made with `salvage`. The image itself is not touched.
+ */
+export async function planRepair(
+  file: ByteSource,
+  context: OpenContext,
+  formatId: string | undefined,
+  pool: BlockPool,
+  report: Report,
+  signal: AbortSignal,
+): Promise<Repair> {
+  const check = await checkImage(file, context, formatId, pool, report, signal);
+  const volume = await openImage(file, context, formatId);
+  const format = formatById(volume.format);
+  if (format.target === undefined)
+    throw new DiskError("unsupported", `${file.name}: ${format.label} is not written here; convert it to another format`, {
+      file: file.name,
+    });
+  if (volume.parent !== null)
+    throw new DiskError("unsupported", `${file.name} is a layer over “${volume.parent.name}”; convert it, which makes one image of both`, {
+      file: file.name,
+    });
+  const disk = { size: volume.size, chain: [volume], notes: volume.notes };
+  requireReadable(disk);
+  const losses: Loss[] = [];
+  if (volume.snapshots.length > 0)
+    losses.push({ what: "Internal snapshots", why: "the copy holds the current state only", severity: "warning" });
+  if (volume.encrypted) losses.push({ what: "Encryption", why: "the copy is not encrypted", severity: "warning" });
+  return { check, disk, format: format.id, options: format.target.optionsOf?.(volume) ?? {}, losses };
+}
