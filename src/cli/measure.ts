@@ -37,7 +37,7 @@ export const measure: Verb = {
     if (more.length > 0 || (path === undefined) === (stated === undefined))
       throw new DiskError("usage", "measure takes either one file or --size");
     const sizeOf = async (plan: ConvertPlan): Promise<number> =>
-      given.has("exact") ? sum(await rehearse(plan, session, session.signal)) : plan.logicalBytes;
+      given.has("exact") ? sum(await rehearse(plan, session, () => {}, session.signal)) : plan.logicalBytes;
     const format = given.value("to") ?? "raw";
     const target = targetOf(formatById(format));
     const opening = { ...(await readOpening(given)), snapshot: given.value("snapshot") };

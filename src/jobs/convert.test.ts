@@ -31,6 +31,7 @@ const requestFor = (format: string, options: Record<string, string> = {}): Conve
   name: `out.${format}`,
   salvage: false,
   verify: true,
+  checkSource: true,
 });
 
 interface Run {

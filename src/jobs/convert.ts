@@ -156,11 +156,12 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
 export async function rehearse(
   plan: ConvertPlan,
   ports: Pick<ConvertPorts, "pool" | "compute">,
+  report: Report,
   signal: AbortSignal,
 ): Promise<readonly number[]> {
   const nowhere = { write: async () => {} };
   const writer = targetOf(formatById(plan.request.format)).create(plan.spec, ports.compute);
-  return (await writeImage(plan, writer, nowhere, ports, () => {}, signal)).sizes;
+  return (await writeImage(plan, writer, nowhere, ports, report, signal)).sizes;
 }
 
 async function checkSource(disk: Disk, report: Report, signal: AbortSignal): Promise<void> {

@@ -15,8 +15,13 @@ export function unsupportedFeatures(disk: Disk): readonly string[] {
   return disk.chain.flatMap((volume) => volume.unsupported);
 }
 
+/** A layer of the disk is encrypted and no passphrase was given. */
+export const isLocked = (disk: Disk): boolean => disk.chain.some((volume) => volume.locked === true);
+
 /** Refuses a disk whose data cannot be read. */
 export function requireReadable(disk: Disk): void {
+  const locked = disk.chain.find((volume) => volume.locked === true)?.files[0]?.name;
+  if (locked !== undefined) throw new DiskError("passphrase", `${locked} is encrypted and needs its passphrase`, { file: locked });
   const features = unsupportedFeatures(disk);
   const file = disk.chain[0]?.files[0]?.name;
   if (features.length > 0) throw new DiskError("unsupported", `${file}: cannot be read here: ${features.join(", ")}`, { file });

@@ -1,5 +1,5 @@
 import { DiskError } from "../core/errors.ts";
-import type { ByteSource, Loss, OpenContext } from "../core/model.ts";
+import type { ByteSource, Loss, OpenContext, Volume } from "../core/model.ts";
 import type { BlockPool } from "../core/ports.ts";
 import { formatById, openImage } from "../formats/registry.ts";
 import { checkImage, type ImageCheck } from "./check.ts";
@@ -31,20 +31,25 @@ export async function planRepair(
 ): Promise<Repair> {
   const check = await checkImage(file, context, formatId, pool, report, signal);
   const volume = await openImage(file, context, formatId);
+  const disk = { size: volume.size, chain: [volume], notes: volume.notes };
+  return { check, disk, ...repairOptions(disk) };
+}
+
+/** How a repaired copy of an opened image is to be written. Throws `unsupported` when none can be. */
+export function repairOptions({ chain }: Disk): Pick<Repair, "format" | "options" | "losses"> {
+  const volume = chain[0] as Volume;
+  const file = volume.files[0]?.name;
   const format = formatById(volume.format);
   if (format.target === undefined)
-    throw new DiskError("unsupported", `${file.name}: ${format.label} is not written here; convert it to another format`, {
-      file: file.name,
-    });
+    throw new DiskError("unsupported", `${file}: ${format.label} is not written here; convert it to another format`, { file });
   if (volume.parent !== null)
-    throw new DiskError("unsupported", `${file.name} is a layer over “${volume.parent.name}”; convert it, which makes one image of both`, {
-      file: file.name,
+    throw new DiskError("unsupported", `${file} is a layer over “${volume.parent.name}”; convert it, which makes one image of both`, {
+      file,
     });
-  const disk = { size: volume.size, chain: [volume], notes: volume.notes };
-  requireReadable(disk);
+  requireReadable({ size: volume.size, chain, notes: [] });
   const losses: Loss[] = [];
   if (volume.snapshots.length > 0)
     losses.push({ what: "Internal snapshots", why: "the copy holds the current state only", severity: "warning" });
   if (volume.encrypted) losses.push({ what: "Encryption", why: "the copy is not encrypted", severity: "warning" });
-  return { check, disk, format: format.id, options: format.target.optionsOf?.(volume) ?? {}, losses };
+  return { format: format.id, options: format.target.optionsOf?.(volume) ?? {}, losses };
 }

@@ -15,7 +15,7 @@ export function startEngine(): Engine {
   const callback = (report: (progress: Progress) => void) => proxy(report);
   return {
     formats: () => alive(remote.formats()),
-    open: (file, companions, options) => alive(remote.open(file, companions, options)),
+    open: (file, companions, options = {}, report = () => {}) => alive(remote.open(file, companions, options, callback(report))),
     close: (image) => alive(remote.close(image)),
     cells: (image, count) => alive(remote.cells(image, count)),
     extentAt: (image, at) => alive(remote.extentAt(image, at)),
@@ -26,6 +26,10 @@ export function startEngine(): Engine {
     discard: (job) => alive(remote.discard(job)),
     sha256: (job, file, report) => alive(remote.sha256(job, file, callback(report))),
     blake3: (job, image, report) => alive(remote.blake3(job, image, callback(report))),
+    check: (job, image, report) => alive(remote.check(job, image, callback(report))),
+    compare: (job, first, second, report) => alive(remote.compare(job, first, second, callback(report))),
+    rehearse: (job, request, report) => alive(remote.rehearse(job, request, callback(report))),
+    repairOptions: (image) => alive(remote.repairOptions(image)),
     sample: () => alive(remote.sample()),
     tidy: () => alive(remote.tidy()),
     tryNetwork: (url) => alive(remote.tryNetwork(url)),

@@ -1,4 +1,4 @@
-import type { Json, Loss, Note, Range, Snapshot, TargetOption } from "../core/model.ts";
+import type { CheckReport, Json, Loss, Note, Range, Snapshot, TargetOption } from "../core/model.ts";
 
 /**
  * What the page asks of the engine worker; plain data in both directions, errors arrive as DiskError (see rpc.ts).
@@ -9,9 +9,11 @@ export interface Engine {
   formats(): Promise<readonly FormatCard[]>;
   /**
    * Opens an image. `companions` are the other files the user gave: extents, parents and data files are looked up
-   * among them by name. Throws `missing-file` (with `needs`) when one is not there.
+   * among them by name. Throws `missing-file` (with `needs`) when one is not there, `choice` (with `choices`, for `member`) for an
+   * archive of several disks, `passphrase` for a wrong one, and `limit` for a stream that becomes suspiciously large (see `anySize`).
+   * `report`: how far a packed stream has been gone through.
    */
-  open(file: File, companions: readonly File[], options?: OpenOptions): Promise<ImageCard>;
+  open(file: File, companions: readonly File[], options?: OpenOptions, report?: (progress: Progress) => void): Promise<ImageCard>;
   close(image: number): Promise<void>;
   /** The block map, summed up in `count` cells of equal size (fewer for a small disk). */
   cells(image: number, count: number): Promise<CellMap>;
@@ -31,6 +33,14 @@ export interface Engine {
   sha256(job: number, file: number, report: (progress: Progress) => void): Promise<string>;
   /** BLAKE3 of the whole virtual disk of an opened image, as `b3sum` prints for its raw form. */
   blake3(job: number, image: number, report: (progress: Progress) => void): Promise<string>;
+  /** Checks an image: its tables, its packed blocks, the checksums it carries. Null: nothing could be wrong with it. */
+  check(job: number, image: number, report: (progress: Progress) => void): Promise<CheckCard | null>;
+  /** Compares what two opened images show to a guest. */
+  compare(job: number, first: number, second: number, report: (progress: Progress) => void): Promise<ComparisonCard>;
+  /** Reads and packs as a conversion would, without writing: the exact sizes of its files. */
+  rehearse(job: number, request: ConvertRequest, report: (progress: Progress) => void): Promise<readonly number[]>;
+  /** How a repaired copy of an image is written: a conversion to its own format. Throws `unsupported` when none can be. */
+  repairOptions(image: number): Promise<RepairCard>;
   /** A small disk with a partition table, made here: a VMDK. */
   sample(): Promise<File>;
   /** Removes what earlier visits left in the private store. */
@@ -44,6 +54,31 @@ export interface OpenOptions {
   readonly format?: string;
   /** Internal snapshot, by id or name. */
   readonly snapshot?: string;
+  readonly passphrase?: string;
+  /** Which file of an archive is meant. */
+  readonly member?: string;
+  /** Follow a packed stream however large it becomes. */
+  readonly anySize?: boolean;
+}
+
+export interface CheckCard {
+  /** Format id of what was checked (inside its wrappings). */
+  readonly format: string;
+  readonly report: CheckReport;
+}
+
+export interface ComparisonCard {
+  /** First byte that differs; null: the disks are the same (where one is longer, its tail counts as compared with zeros). */
+  readonly differsAt: number | null;
+  readonly sizes: readonly [number, number];
+  /** Sector and partition of that byte, in words. */
+  readonly where: string;
+}
+
+export interface RepairCard {
+  readonly format: string;
+  readonly options: { readonly [name: string]: string };
+  readonly losses: readonly Loss[];
 }
 
 export interface FormatCard {
@@ -77,6 +112,10 @@ export interface ImageCard {
   /** Non-empty: the data cannot be read, and why. */
   readonly unsupported: readonly string[];
   readonly encrypted: boolean;
+  /** Encrypted, and its passphrase was not given: the data cannot be read yet. */
+  readonly locked: boolean;
+  /** What the image was taken out of, outermost first: "gzip", "tar". */
+  readonly wrapping: readonly string[];
   readonly details: { readonly [key: string]: Json };
 }
 
@@ -149,8 +188,11 @@ export type OutputPlace =
   /** The private store of this page; then saved as downloads. */
   | { readonly kind: "private" };
 
-/** `finish` is the browser's own closing and checking of a picked file: its length is known, its progress is not. */
-export type Phase = "read" | "finish" | "verify" | "hash";
+/**
+ * `source`: the source is gone through, to learn the size of a packed stream or to compare its checksums.
+ * `finish` is the browser's own closing and checking of a picked file: its length is known, its progress is not.
+ */
+export type Phase = "source" | "read" | "finish" | "verify" | "hash";
 
 export interface Progress {
   readonly phase: Phase;

@@ -1,15 +1,16 @@
 import { createPool, type WorkerPool } from "../blocks/pool.ts";
 import { resolveRuns } from "../core/block-map.ts";
 import { DiskError } from "../core/errors.ts";
-import { plainName } from "../core/file-name.ts";
-import type { Note, ResolveFile } from "../core/model.ts";
+import type { ByteSource, Note, OpenContext } from "../core/model.ts";
 import type { ImageSink } from "../core/ports.ts";
 import { DISK_FORMATS } from "../formats/registry.ts";
 import { openDisk } from "../jobs/chain.ts";
-import { readContents } from "../jobs/contents.ts";
-import { type ConvertPlan, planConvert, runConvert } from "../jobs/convert.ts";
-import { type Disk, unsupportedFeatures } from "../jobs/disk.ts";
+import { checkImage } from "../jobs/check.ts";
+import { compareDisks } from "../jobs/compare.ts";
+import { type ConvertPlan, planConvert, rehearse, runConvert } from "../jobs/convert.ts";
+import type { Disk } from "../jobs/disk.ts";
 import { hashDisk } from "../jobs/hash.ts";
+import { repairOptions } from "../jobs/repair.ts";
 import { salvageReport } from "../jobs/salvage-report.ts";
 import { createSample } from "../jobs/sample.ts";
 import { survey } from "../jobs/survey.ts";
@@ -19,7 +20,8 @@ import { createKernels } from "../kernels/index.ts";
 import { fileSource } from "../platform/browser/file-source.ts";
 import { createFileSink, createFolderSink } from "../platform/browser/picked-sink.ts";
 import { createPrivateSink, outputFiles, removeAbandoned, removeOutput } from "../platform/browser/private-store.ts";
-import type { ConvertRequest, Engine, ImageCard, OutputPlace, ResultCard } from "./engine-api.ts";
+import type { ConvertRequest, Engine, OutputPlace, ResultCard } from "./engine-api.ts";
+import { cardOf, resolver } from "./image-card.ts";
 import { createMeter } from "./meter.ts";
 import { startWorkerPorts } from "./worker-ports.ts";
 
@@ -28,7 +30,10 @@ const IDLE = 30_000;
 
 interface OpenedImage {
   readonly disk: Disk;
-  readonly name: string;
+  readonly file: ByteSource;
+  readonly context: OpenContext;
+  /** Format id that the user chose over what was recognised. */
+  readonly format: string | undefined;
   readonly fileBytes: number;
 }
 interface Job {
@@ -95,22 +100,37 @@ export function createEngine(): Engine {
     return job;
   };
 
+  /** A job that leaves no output behind. */
+  const withJob = async <T>(id: number, work: (pool: WorkerPool, signal: AbortSignal) => Promise<T>): Promise<T> => {
+    const job = await startJob(id);
+    try {
+      return await withPool((p) => work(p, job.abort.signal));
+    } finally {
+      jobs.delete(id);
+    }
+  };
+
   return {
     async formats() {
       return DISK_FORMATS.map(({ id, label, extensions, target }) => ({ id, label, extensions, options: target?.options ?? null }));
     },
 
-    async open(file, companions, options = {}) {
+    async open(file, companions, options = {}, report = () => {}) {
       const remarks: Note[] = [];
-      const resolve = resolver([file, ...companions], remarks);
-      const context = { resolve, compute, snapshot: options.snapshot };
-      const disk = await openDisk(fileSource(file), context, options.format);
+      const { format, ...opening } = options;
+      const meter = createMeter(report);
+      const onUnpack = (done: number, total: number): void => meter({ phase: "source", done, total, position: 0 });
+      const context = { ...opening, resolve: resolver([file, ...companions], remarks), compute, onUnpack };
+      const source = fileSource(file);
+      const disk = await openDisk(source, context, format);
       const image = ++lastImage;
-      const files = [...new Map(disk.chain.flatMap((volume) => volume.files).map((source) => [source.name, source.size]))];
-      const fileBytes = files.reduce((sum, [, size]) => sum + size, 0);
+      const files = [...new Map(disk.chain.flatMap((volume) => volume.files).map((used) => [used.name, used.size]))];
+      const isWrapped = disk.chain[0]?.wrapping !== undefined;
+      const fileBytes = isWrapped ? file.size : files.reduce((sum, [, size]) => sum + size, 0);
       const card = await withPool((p) => cardOf(disk, image, file.name, fileBytes, p));
-      images.set(image, { disk, name: file.name, fileBytes });
-      return { ...card, notes: [...remarks, ...card.notes], files: [...new Set([file.name, ...files.map(([name]) => name)])] };
+      images.set(image, { disk, file: source, context, format, fileBytes });
+      const names = isWrapped ? [file.name] : [file.name, ...files.map(([name]) => name)];
+      return { ...card, notes: [...remarks, ...card.notes], files: [...new Set(names)] };
     },
     async close(image) {
       images.delete(image);
@@ -131,7 +151,7 @@ export function createEngine(): Engine {
     },
 
     async plan(request) {
-      const { name } = opened(request.image);
+      const { name } = opened(request.image).file;
       const { files, outputBytes, logicalBytes, memoryBytes, losses, survey: mapped, qemuArguments, disk } = await plan(request);
       const from = ["-f", (disk.chain[0] as { format: string }).format];
       const qemuCommand = qemuArguments && ["qemu-img", "convert", ...from, ...qemuArguments, quote(name), quote(request.name)].join(" ");
@@ -140,7 +160,10 @@ export function createEngine(): Engine {
 
     async run(id, request, output, report) {
       const started = performance.now();
-      const { fileBytes, name } = opened(request.image);
+      const {
+        fileBytes,
+        file: { name },
+      } = opened(request.image);
       const job = await startJob(id);
       const ready = await plan(request);
       const createSink = (files: readonly string[]) => openSink(output, files, `${session}-${id}`, job);
@@ -196,12 +219,22 @@ export function createEngine(): Engine {
     },
     async blake3(id, image, report) {
       const { disk } = opened(image);
-      const job = await startJob(id);
-      try {
-        return hex(await withPool((p) => hashDisk(disk, { pool: p, breathe }, createMeter(report), job.abort.signal)));
-      } finally {
-        jobs.delete(id);
-      }
+      return withJob(id, async (p, signal) => hex(await hashDisk(disk, { pool: p, breathe }, createMeter(report), signal)));
+    },
+    async check(id, image, report) {
+      const { file, context, format } = opened(image);
+      return withJob(id, (p, signal) => checkImage(file, context, format, p, createMeter(report), signal));
+    },
+    async compare(id, first, second, report) {
+      const [a, b] = [opened(first).disk, opened(second).disk];
+      return withJob(id, (p, signal) => compareDisks(a, b, p, createMeter(report), signal));
+    },
+    async rehearse(id, request, report) {
+      const ready = await plan(request);
+      return withJob(id, (p, signal) => rehearse(ready, { pool: p, compute }, createMeter(report), signal));
+    },
+    async repairOptions(image) {
+      return repairOptions(opened(image).disk);
     },
 
     sample: async () => new File(createSample(compute) as BlobPart[], "sample.vmdk"),
@@ -239,54 +272,6 @@ const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toSt
 
 /** Lets the worker answer its messages (a cancel) between two pieces of work. */
 const breathe = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
-
-/** Images may only name files that the user gave, and only by their plain names. */
-function resolver(files: readonly File[], remarks: Note[]): ResolveFile {
-  return async (reference) => {
-    const wanted = plainName(reference.name);
-    const exact = files.filter(({ name }) => name === wanted);
-    const found = exact.length > 0 ? exact : files.filter(({ name }) => name.toLowerCase() === wanted.toLowerCase());
-    if (found.length > 1)
-      throw new DiskError("usage", `there are ${found.length} files named “${wanted}”: give only the folder that this image belongs to`, {
-        file: wanted,
-      });
-    if (found[0] === undefined) return null;
-    if (wanted !== reference.name)
-      remarks.push({ text: `The image names “${reference.name}”; the “${found[0].name}” that was given is used.`, severity: "warning" });
-    return fileSource(found[0]);
-  };
-}
-
-async function cardOf(disk: Disk, image: number, name: string, fileBytes: number, pool: WorkerPool): Promise<Omit<ImageCard, "files">> {
-  const top = disk.chain[0];
-  if (top === undefined) throw new Error("a chain has at least one volume");
-  const unsupported = unsupportedFeatures(disk);
-  const readable = unsupported.length === 0;
-  const signal = new AbortController().signal;
-  const sums = readable
-    ? await survey(disk, { cells: 1, salvage: true }, signal)
-    : { dataBytes: 0, packedBytes: 0, zeroBytes: 0, holeBytes: 0 };
-  const contents = readable ? await readContents(disk, pool, signal) : null;
-  const notes = [...disk.notes, ...(contents?.notes ?? [])];
-  return {
-    image,
-    name,
-    format: top.format,
-    label: DISK_FORMATS.find(({ id }) => id === top.format)?.label ?? top.format,
-    variant: top.variant,
-    size: disk.size,
-    fileBytes,
-    dataBytes: sums.dataBytes,
-    packedBytes: sums.packedBytes,
-    zeroBytes: sums.zeroBytes + sums.holeBytes,
-    partitions: contents && { kind: contents.kind, entries: contents.entries },
-    notes,
-    snapshots: top.snapshots,
-    unsupported,
-    encrypted: disk.chain.some((volume) => volume.encrypted),
-    details: top.details,
-  };
-}
 
 async function openSink(output: OutputPlace, files: readonly string[], stored: string, job: Job): Promise<ImageSink> {
   if (output.kind === "folder") return createFolderSink(output.handle, files, output.replace);

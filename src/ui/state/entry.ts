@@ -116,6 +116,6 @@ export function fillOf(job: ReadonlySignal<Job | null>): Fill | null {
   if (current.state.value === "failed") return null;
   const progress = current.progress.value;
   if (progress === null) return { phase: "read", position: 0 };
-  if (progress.phase === "read") return { phase: "read", position: progress.position };
+  if (progress.phase === "read" || progress.phase === "source") return { phase: "read", position: progress.position };
   return { phase: "verify", position: progress.phase === "finish" ? 0 : progress.position };
 }

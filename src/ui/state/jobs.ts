@@ -141,6 +141,7 @@ export function isAbort(failure: unknown): boolean {
 }
 
 const PHASES: Readonly<Record<Progress["phase"], string>> = {
+  source: "Checking the source",
   read: "Reading and writing",
   finish: "Closing the file",
   verify: "Verifying: reading the result back",
