@@ -18,6 +18,17 @@ export const judges = {
   mcopy: "mtools",
   xz: "xz-utils",
   zstd: "zstd",
+  simg2img: "android-sdk-libsparse-utils",
+  img2simg: "android-sdk-libsparse-utils",
+  vhdiinfo: "libvhdi-utils",
+  qcowinfo: "libqcow-utils",
+  dmg2img: "dmg2img",
+  ewfexport: "ewf-tools",
+  ewfacquirestream: "ewf-tools",
+  cryptsetup: "cryptsetup-bin",
+  lz4: "lz4",
+  bzip2: "bzip2",
+  zip: "zip",
 };
 
 /** A browser without any font draws no text and may not even start. */

@@ -21,7 +21,7 @@ export function memorySource(name: string, data: Uint8Array): ByteSource {
     origin: null,
     async read(at, length) {
       checkRange(this, at, length);
-      return data.slice(at, at + length) as Uint8Array<ArrayBuffer>;
+      return new Uint8Array(data.subarray(at, at + length));
     },
   };
 }
