@@ -2,6 +2,7 @@ import { DiskError } from "../core/errors.ts";
 import type { ByteSource, DiskFormat, FormatContext, Note, OpenContext, Volume } from "../core/model.ts";
 import { identify } from "../filesystems/index.ts";
 import { readPartitions } from "../partitions/index.ts";
+import { androidSparse } from "./android-sparse/index.ts";
 import { COMPRESSED_FORMATS } from "./compressed/index.ts";
 import { NAMED_FORMATS } from "./named/index.ts";
 import { qcow2 } from "./qcow2/index.ts";
@@ -17,6 +18,7 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   qcow2,
   vmdk,
   vdi,
+  androidSparse,
   // Files that hold images.
   zip,
   tar,

@@ -1,0 +1,135 @@
+import { DiskError } from "../../core/errors.ts";
+import type { ByteSource, Extent, FormatContext, Note, VerifyProgress, Volume } from "../../core/model.ts";
+import type { Compute } from "../../core/ports.ts";
+import { type Chunk, readChunks, type SparseImage } from "./chunk-list.ts";
+import { WORD } from "./spec.ts";
+
+const SECTOR = 512;
+/** A fill is handed out in pieces that a block worker unpacks at once. */
+const FILL_PIECE = 1 << 20;
+/** One answer of the map lists no more extents than this. */
+const MOST_EXTENTS = 4096;
+
+/** Opens an Android sparse image: a list of chunks in the order of the disk. */
+export async function openAndroidSparse(file: ByteSource, { compute, signal }: FormatContext): Promise<Volume> {
+  const image = await readChunks(file, signal);
+  const { header, chunks, trailing } = image;
+  const notes: Note[] = [];
+  if (chunks.some(({ kind }) => kind === "skip"))
+    notes.push({ text: "Parts that the image leaves open (“don't care”) read as zeros.", severity: "info" });
+  if (trailing > 0) notes.push({ text: `${trailing} bytes behind the last chunk are not part of the image.`, severity: "warning" });
+  const size = Math.ceil(image.size / SECTOR) * SECTOR;
+  const hasSums = header.imageChecksum !== 0 || chunks.some(({ kind }) => kind === "crc");
+  const extents = chunks.filter(({ kind }) => kind !== "crc");
+  return {
+    format: "android-sparse",
+    variant: `${header.majorVersion}.${header.minorVersion}`,
+    size,
+    unit: header.blockSize,
+    files: [file],
+    parent: null,
+    identity: null,
+    snapshots: [],
+    unsupported: [],
+    notes,
+    encrypted: false,
+    details: { "block-size": header.blockSize, chunks: header.totalChunks, checksum: hasSums },
+    extents: async (start, length) => listExtents(extents, image.size, start, length),
+    ...(hasSums && { verify: (progress, abort) => verifySums(file, image, compute, progress, abort) }),
+  };
+}
+
+function listExtents(chunks: readonly Chunk[], dataSize: number, start: number, length: number): readonly Extent[] {
+  const list: Extent[] = [];
+  const end = start + length;
+  let at = start;
+  for (let i = firstEndingBehind(chunks, start); i < chunks.length && at < end && list.length < MOST_EXTENTS; i++) {
+    const chunk = chunks[i] as Chunk;
+    const chunkEnd = Math.min(end, chunk.start + chunk.length);
+    if (chunk.kind === "raw") list.push({ kind: "raw", start: at, length: chunkEnd - at, file: 0, at: chunk.at + at - chunk.start });
+    else if (chunk.kind === "skip") list.push({ kind: "hole", start: at, length: chunkEnd - at });
+    else list.push(...fillPieces(chunk, at, chunkEnd));
+    const last = list[list.length - 1] as Extent;
+    at = last.start + last.length;
+    if (at < chunkEnd) return list;
+  }
+  // The last sector of a disk whose blocks are smaller than a sector.
+  if (at >= dataSize && at < end) list.push({ kind: "zero", start: at, length: end - at });
+  return list;
+}
+
+/** Pieces begin at multiples of their size, so that a piece is the same whoever asks. */
+function fillPieces(chunk: Chunk, from: number, end: number): Extent[] {
+  const pieces: Extent[] = [];
+  for (let at = from; at < end && pieces.length < MOST_EXTENTS; ) {
+    const pieceStart = chunk.start + Math.floor((at - chunk.start) / FILL_PIECE) * FILL_PIECE;
+    const unpacked = Math.min(FILL_PIECE, chunk.start + chunk.length - pieceStart);
+    const stop = Math.min(end, pieceStart + unpacked);
+    pieces.push({
+      kind: "packed",
+      start: at,
+      length: stop - at,
+      file: 0,
+      at: chunk.at,
+      packed: WORD,
+      codec: "fill",
+      skip: at - pieceStart,
+      unpacked,
+    });
+    at = stop;
+  }
+  return pieces;
+}
+
+function firstEndingBehind(chunks: readonly Chunk[], at: number): number {
+  let [low, high] = [0, chunks.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const { start, length } = chunks[middle] as Chunk;
+    if (start + length <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+const STEP = 1 << 20;
+
+/** The format's header counts "don't care" as zeros; writers exist that leave it out of the sum. Either is accepted. */
+async function verifySums(
+  file: ByteSource,
+  { header, chunks, size }: SparseImage,
+  compute: Compute,
+  progress: VerifyProgress,
+  signal?: AbortSignal,
+): Promise<void> {
+  let [withSkips, withoutSkips] = [0, 0];
+  const buffer = new Uint8Array(STEP);
+  const compare = (stated: number, what: string, at: number): void => {
+    if (stated === withSkips || stated === withoutSkips) return;
+    throw new DiskError(
+      "corrupt",
+      `${file.name}: Android sparse: ${what} is 0x${stated.toString(16)}, but the data gives 0x${withSkips.toString(16)}`,
+      { file: file.name, at },
+    );
+  };
+  for (const chunk of chunks) {
+    progress(chunk.start, size);
+    if (chunk.kind === "crc") {
+      const view = new DataView((await file.read(chunk.at, WORD)).buffer);
+      compare(view.getUint32(0, true), "the sum of a CRC chunk", chunk.at);
+      continue;
+    }
+    if (chunk.kind === "fill") {
+      const pattern = await file.read(chunk.at, WORD);
+      for (let i = 0; i < STEP; i++) buffer[i] = pattern[i % WORD] as number;
+    } else buffer.fill(0);
+    for (let done = 0; done < chunk.length; done += STEP) {
+      signal?.throwIfAborted();
+      const step = Math.min(STEP, chunk.length - done);
+      const bytes = chunk.kind === "raw" ? await file.read(chunk.at + done, step, signal) : buffer.subarray(0, step);
+      withSkips = compute.crc32(bytes, withSkips);
+      if (chunk.kind !== "skip") withoutSkips = compute.crc32(bytes, withoutSkips);
+    }
+  }
+  if (header.imageChecksum !== 0) compare(header.imageChecksum, "imageChecksum", 24);
+}
