@@ -15,6 +15,33 @@ interface Kind {
 
 const KINDS: readonly Kind[] = [
   {
+    id: "wim",
+    label: "Windows image (WIM)",
+    extensions: ["wim", "esd"],
+    spec: "Microsoft, Windows Imaging File Format (WIM), 2007",
+    advice: "It holds files, from which Windows is installed; install it on a disk first.",
+    magics: [[0, "MSWIM\0\0\0"]],
+  },
+  {
+    id: "ex01",
+    label: "EnCase 7 image (Ex01)",
+    extensions: ["ex01"],
+    spec: "https://github.com/libyal/libewf/tree/main/documentation",
+    advice: "It is another format than E01; export it as E01 or raw.",
+    magics: [[0, "EVF2\r\n\x81\0"]],
+  },
+  {
+    id: "l01",
+    label: "logical evidence file (L01)",
+    extensions: ["l01"],
+    spec: "https://github.com/libyal/libewf/tree/main/documentation",
+    advice: "It holds files, not a disk.",
+    magics: [
+      [0, "LVF\x09\x0d\x0a\xff\0"],
+      [0, "LEF2\r\n\x81\0"],
+    ],
+  },
+  {
     id: "7z",
     label: "7z archive",
     extensions: ["7z"],
