@@ -4,6 +4,7 @@ import { identify } from "../filesystems/index.ts";
 import { readPartitions } from "../partitions/index.ts";
 import { androidSparse } from "./android-sparse/index.ts";
 import { COMPRESSED_FORMATS } from "./compressed/index.ts";
+import { ewf } from "./ewf/index.ts";
 import { NAMED_FORMATS } from "./named/index.ts";
 import { qcow2 } from "./qcow2/index.ts";
 import { raw } from "./raw/index.ts";
@@ -19,6 +20,7 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   vmdk,
   vdi,
   androidSparse,
+  ewf,
   // Files that hold images.
   zip,
   tar,
