@@ -223,7 +223,8 @@ class UnitList {
 
   #pack(index: number, at: number, from: number, encoding: Encoding, codecs: Codecs): void {
     const { unit } = this.#order;
-    const packed = codecs.encode(encoding, at, unit);
+    const length = encoding.cut === true ? Math.min(unit, this.#order.diskSize - index * unit) : unit;
+    const packed = codecs.encode(encoding, at, length);
     const bytes = packed ?? this.#plain.subarray(from, from + unit);
     this.#out.set(bytes, this.#end);
     this.#push(index, this.#end, bytes.length, packed === null ? 0 : 1);

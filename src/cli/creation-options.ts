@@ -26,6 +26,7 @@ export function creationOptions(format: string, lists: readonly string[], compre
       throw new DiskError("usage", "-c: of the VMDK subformats only streamOptimized is compressed");
     return { ...options, subformat: "streamOptimized" };
   }
+  if (compress && format === "raw") return { packaging: "gzip", ...options };
   if (compress) throw new DiskError("usage", `-c: ${format} has no compression`);
   return options;
 }

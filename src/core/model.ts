@@ -177,6 +177,8 @@ export interface Encoding {
   readonly codec: "deflate" | "zlib" | "zstd" | "deflate-part";
   /** deflate and zlib: how far back a match may reach, bytes. */
   readonly window: number;
+  /** The last unit ends where the disk does, instead of being filled up with zeros. */
+  readonly cut?: boolean;
   /** `smaller`: a unit that does not shrink arrives as `data`. `always`: every unit arrives packed. */
   readonly keep: "smaller" | "always";
 }
@@ -196,7 +198,7 @@ export interface ImageWriter {
    * All of them are taken before the next call; they may be made one by one (a stream writes the zeros between two blocks out).
    */
   put(index: number, block: Block): Iterable<Write>;
-  /** Tables and headers, lazily (a table may be large), and each file's final size. Called once. */
+  /** Tables and headers, lazily (a table may be large), and each file's final size, which is right when all writes have been taken. Called once. */
   end(): { readonly writes: Iterable<Write>; readonly sizes: readonly number[] };
 }
 
@@ -238,6 +240,10 @@ export interface TargetFormat {
   /** Limits of the format for this disk; no side effects. */
   losses(spec: TargetSpec): readonly Loss[];
   create(spec: TargetSpec, compute: Compute): ImageWriter;
+  /** File name extension for these options, where it is not the format's first: `img.gz`. */
+  extension?(options: Readonly<Record<string, string>>): string | null;
+  /** Format id under which an image written with these options is opened, where that is not the format's own: its wrapping's. */
+  readsAs?(options: Readonly<Record<string, string>>): string | null;
   /** The options with which this format would write an image like this one; without it all are at their defaults. */
   optionsOf?(volume: Volume): Readonly<Record<string, string>>;
   /** Replaces options of value `auto` by what suits how the data lies; without it there are none. */
@@ -278,6 +284,8 @@ export interface OpenContext {
   readonly member?: string | undefined;
   /** Take a stream for what it is however much larger than its file it becomes (see `unpackedSource`). */
   readonly anySize?: boolean | undefined;
+  /** Format id of what all wrappings together hold, when that is known: then its content is not asked. */
+  readonly innerFormat?: string | undefined;
   /** Called now and then while a packed stream is gone through to learn its size: packed bytes done, and all of them. */
   readonly onUnpack?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -294,6 +302,8 @@ export interface FormatContext extends OpenContext {
 /** One row of the format table. */
 export interface DiskFormat {
   readonly id: string;
+  /** Its files hold images of other formats. */
+  readonly wraps?: true;
   readonly label: string;
   readonly extensions: readonly string[];
   /** Where the specification can be found. */

@@ -61,11 +61,17 @@ export function formatContext(context: OpenContext, wrappings = 0): FormatContex
     async openInner(file, wrapping, inner, format) {
       if (wrappings === MOST_WRAPPINGS)
         throw new DiskError("limit", `${file.name}: wrapped more than ${MOST_WRAPPINGS} times`, { file: file.name, at: 0 });
-      const volume = await openAs(file, formatContext(inner, wrappings + 1), format);
+      const known = format ?? (await knownInside(file, inner));
+      const volume = await openAs(file, formatContext(inner, wrappings + 1), known);
       const unwrapped = volume.unwrapped ?? { file, context: inner };
       return { ...volume, wrapping: [wrapping, ...(volume.wrapping ?? [])], unwrapped };
     },
   };
+}
+
+/** What the caller says that the wrappings hold; a further wrapping comes first. */
+async function knownInside(file: ByteSource, { innerFormat }: OpenContext): Promise<string | undefined> {
+  return innerFormat === undefined || (await detectFormat(file)).wraps === true ? undefined : innerFormat;
 }
 
 const hasBootRecord = (head: Uint8Array): boolean => head[510] === 0x55 && head[511] === 0xaa;

@@ -138,7 +138,8 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
     const total = plan.survey.dataBytes + plan.survey.packedBytes;
     report({ phase: "finish", done: 0, total: written.logicalBytes, position: plan.disk.size });
     const files = await sink.close(written.sizes, signal);
-    const expected = { format: plan.request.format, size: plan.disk.size, digest: written.digest };
+    const wrapping = target.readsAs?.(plan.spec.options) ?? null;
+    const expected = { format: plan.request.format, wrapping, size: plan.disk.size, digest: written.digest };
     if (plan.request.verify) await verifyImage(files, expected, ports.compute, ports.pool, report, signal);
     const blake3 =
       written.hash === null

@@ -86,9 +86,9 @@ export function fullyAllocatedSize(target: TargetFormat, spec: TargetSpec, compu
   return Math.ceil(whole + ((whole - half) / (even / 2)) * (spec.size - even));
 }
 
-/** DEFLATE never grows data by more than a stored block's header per 65,535 bytes (RFC 1951 §3.2.4), plus the zlib frame. */
+/** DEFLATE never grows data by more than a stored block's header per 65,535 bytes (RFC 1951 §3.2.4), plus a zlib frame or the end of a part and its sum. */
 function largestGrowth(unit: number, encoding: Encoding): number {
-  return encoding.codec === "zstd" ? 64 : Math.ceil(unit / 65535) * 5 + 6;
+  return encoding.codec === "zstd" ? 64 : Math.ceil(unit / 65535) * 5 + 16;
 }
 
 /** A writer's losses plus what no format carries. */

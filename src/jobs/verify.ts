@@ -11,6 +11,8 @@ import { blockOrders, MIN_GRAIN } from "./walk.ts";
 
 export interface Expected {
   readonly format: string;
+  /** Format id of the wrapping that it was written in; null: none. */
+  readonly wrapping: string | null;
   readonly size: number;
   readonly digest: DiskDigest;
 }
@@ -26,7 +28,11 @@ export async function verifyImage(
 ): Promise<void> {
   const main = files[0] as ByteSource;
   const resolve = async ({ name }: { readonly name: string }) => files.find((file) => file.name === name) ?? null;
-  const disk = await openDisk(main, { resolve, compute }, expected.format);
+  const disk = await openDisk(
+    main,
+    { resolve, compute, innerFormat: expected.format, anySize: true },
+    expected.wrapping ?? expected.format,
+  );
   if (disk.size !== expected.size)
     throw new DiskError("io", `${main.name}: written with a virtual size of ${disk.size} bytes instead of ${expected.size}`, {
       file: main.name,

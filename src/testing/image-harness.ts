@@ -49,11 +49,11 @@ function engine() {
 export const testCompute = (): Compute => engine().compute;
 
 /** What block workers do with one unit. */
-export async function encodeUnit(bytes: Uint8Array, encoding: Encoding): Promise<Block> {
+export async function encodeUnit(bytes: Uint8Array, encoding: Encoding, length = bytes.length): Promise<Block> {
   const { kernels, codecs } = engine();
   await codecs.need(encoding.codec);
   kernels.input.set(bytes);
-  const packed = codecs.encode(encoding, 0, bytes.length);
+  const packed = codecs.encode(encoding, 0, length);
   return packed === null ? { kind: "data", bytes } : { kind: "packed", bytes: packed.slice() };
 }
 
@@ -89,7 +89,9 @@ export async function writeImage(
   };
   for (const [index, bytes] of "pieces" in disk ? unitsOf(disk, writer.unit) : disk) {
     if (bytes.length !== writer.unit) throw new Error(`unit ${index} has ${bytes.length} bytes`);
-    const block: Block = writer.encoding === null ? { kind: "data", bytes } : await encodeUnit(bytes, writer.encoding);
+    const isCut = writer.encoding?.cut === true && "pieces" in disk;
+    const length = isCut ? Math.min(writer.unit, disk.size - index * writer.unit) : writer.unit;
+    const block: Block = writer.encoding === null ? { kind: "data", bytes } : await encodeUnit(bytes, writer.encoding, length);
     for (const write of writer.put(index, block)) carryOut(write);
   }
   const { writes, sizes } = writer.end();

@@ -64,6 +64,7 @@ function skippable(): number[][] {
 
 export const COMPRESSED_FORMATS: readonly DiskFormat[] = KINDS.map((kind) => ({
   id: kind.id,
+  wraps: true,
   label: kind.label,
   extensions: Object.keys(kind.extensions),
   spec: kind.spec,

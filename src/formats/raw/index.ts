@@ -1,5 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, DiskFormat, Extent, ImageWriter, Note, TargetSpec, Volume } from "../../core/model.ts";
+import { createGzip } from "./gzip-writer.ts";
+import { createZstd } from "./zstd-writer.ts";
 
 const SECTOR = 512;
 const UNIT = 1 << 16;
@@ -13,12 +15,38 @@ export const raw: DiskFormat = {
   probe: () => true,
   open: openRaw,
   target: {
-    options: [],
-    losses: () => [],
-    create: createRaw,
-    qemuArguments: () => ["-O", "raw"],
+    options: [
+      {
+        name: "packaging",
+        label: "Packed as",
+        help: "The disk as it is, as one packed stream, or as Google's cloud imports it.",
+        choices: [
+          { value: "none", label: "As it is" },
+          { value: "gzip", label: "gzip (.gz)" },
+          { value: "zstd", label: "Zstandard (.zst)" },
+          { value: "gce", label: "Google Compute Engine (disk.raw in .tar.gz)" },
+        ],
+        initial: "none",
+      },
+    ],
+    losses: ({ size, options }) =>
+      options["packaging"] === "gce" && size % GCE_STEP !== 0
+        ? [{ what: "The disk's size", why: "Google Compute Engine imports disks of whole GiB only", severity: "warning" }]
+        : [],
+    create(spec, compute) {
+      const { packaging } = spec.options;
+      if (packaging === "zstd") return createZstd(spec);
+      if (packaging === "gzip" || packaging === "gce") return createGzip(spec, compute, packaging === "gce" ? "tar" : "none");
+      return createRaw(spec);
+    },
+    qemuArguments: ({ options }) => (options["packaging"] === "none" ? ["-O", "raw"] : null),
+    extension: ({ packaging }) => EXTENSIONS[packaging ?? "none"] ?? null,
+    readsAs: ({ packaging }) => (packaging === "zstd" ? "zstd" : packaging === "none" ? null : "gzip"),
   },
 };
+
+const GCE_STEP = 2 ** 30;
+const EXTENSIONS: Readonly<Record<string, string>> = { gzip: "img.gz", zstd: "img.zst", gce: "tar.gz" };
 
 async function openRaw(file: ByteSource): Promise<Volume> {
   if (file.size === 0) throw new DiskError("corrupt", `raw: ${file.name} is empty`, { file: file.name, at: 0 });

@@ -5,6 +5,7 @@ import type { DiskFormat } from "../../core/model.ts";
 /** A disk in a tar archive, read in place. */
 export const tar: DiskFormat = {
   id: "tar",
+  wraps: true,
   label: "tar archive",
   extensions: ["tar", "box"],
   spec: "POSIX.1-2017, pax (ustar and pax); GNU tar manual (long names, base-256 numbers, sparse files)",

@@ -5,6 +5,7 @@ import type { DiskFormat } from "../../core/model.ts";
 /** A disk in a zip archive: stored members are read in place, packed ones are unpacked as they are read. */
 export const zip: DiskFormat = {
   id: "zip",
+  wraps: true,
   label: "zip archive",
   extensions: ["zip"],
   spec: "https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT",

@@ -1,0 +1,80 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync, inflateRawSync } from "node:zlib";
+import fc from "fast-check";
+import { afterAll, describe, expect, test } from "vitest";
+import { diskBytes, noise, type TestDisk } from "../../testing/disks.ts";
+import { specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
+import { judge } from "../../testing/judges.ts";
+import { combineCrc32 } from "./crc-combine.ts";
+import { raw } from "./index.ts";
+import { deflateZeros, zstdZeros } from "./zero-stream.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "packaging-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+const MIB = 1 << 20;
+const DISK: TestDisk = {
+  size: 9 * MIB + 512 * 3,
+  pieces: [
+    { start: MIB, bytes: noise(70_000, 1) },
+    { start: 4 * MIB + 512, bytes: new TextEncoder().encode("spindle ".repeat(200_000)) },
+    { start: 9 * MIB + 1024, bytes: noise(512, 3) },
+  ],
+};
+
+test("the CRC of two pieces follows from theirs", () => {
+  const sum = (bytes: Uint8Array) => testCompute().crc32(bytes);
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.uint8Array({ maxLength: 5000 }), (a, b) => {
+      expect(combineCrc32(sum(a), sum(b), b.length)).toBe(sum(Buffer.concat([a, b])));
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test.each([1, 2, 11, 258, 259, 516, 517, 65_536, MIB, MIB - 1])("%i zeros as DEFLATE", (length) => {
+  const stream = Buffer.concat([deflateZeros(length), deflateZeros(length), Uint8Array.of(3, 0)]);
+  expect(inflateRawSync(stream).equals(Buffer.alloc(2 * length))).toBe(true);
+  expect(deflateZeros(MIB).length).toBeLessThan(1100);
+});
+
+const zstd = judge("zstd");
+test.skipIf(zstd === null).each([1, 128 << 10, (128 << 10) + 1, 8 * MIB])("%i zeros as Zstandard", (length) => {
+  const plain = execFileSync("zstd", ["-dc"], { input: zstdZeros(length), maxBuffer: 1 << 30 });
+  expect(plain.equals(Buffer.alloc(length))).toBe(true);
+});
+
+async function write(disk: TestDisk, packaging: string): Promise<string> {
+  const image = await writeImage(raw.target!.create(specFor(raw.target!, disk.size, `d.${packaging}`, { packaging }), testCompute()), disk);
+  return image.save(folder);
+}
+
+describe.each([DISK, { size: 512, pieces: [] }, { ...DISK, size: 10 * MIB }])("a disk of $size bytes", (disk) => {
+  test("gzip: one member", async () => {
+    const file = readFileSync(await write(disk, "gzip"));
+    expect(gunzipSync(file).equals(diskBytes(disk))).toBe(true);
+    expect(file.readUInt32LE(file.length - 8)).toBe(testCompute().crc32(diskBytes(disk)));
+    if (judge("gzip") !== null) execFileSync("gzip", ["-t", "-"], { input: file });
+  });
+
+  test.skipIf(zstd === null)("Zstandard: frames", async () => {
+    const path = await write(disk, "zstd");
+    expect(execFileSync("zstd", ["-dc", path], { maxBuffer: 1 << 30 }).equals(diskBytes(disk))).toBe(true);
+  });
+
+  test("Google: disk.raw in an old-GNU tar", async () => {
+    const path = await write(disk, "gce");
+    const listed = execFileSync("tar", ["-tvzf", path], { encoding: "utf8" });
+    expect(listed.trim().split(/\s+/).slice(2).join(" ")).toBe(`${disk.size} 1970-01-01 00:00 disk.raw`);
+    expect(execFileSync("tar", ["-xzOf", path, "disk.raw"], { maxBuffer: 1 << 30 }).equals(diskBytes(disk))).toBe(true);
+    expect(gunzipSync(readFileSync(path)).subarray(257, 265).toString("latin1")).toBe("ustar  \0");
+  });
+});
+
+test("disks that Google does not take are told", () => {
+  const losses = (size: number) => raw.target!.losses(specFor(raw.target!, size, "d", { packaging: "gce" }));
+  expect(losses(2 ** 30)).toEqual([]);
+  expect(losses(2 ** 30 + 512)).toMatchObject([{ severity: "warning" }]);
+});
