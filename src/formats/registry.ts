@@ -10,6 +10,7 @@ import { qcow2 } from "./qcow2/index.ts";
 import { raw } from "./raw/index.ts";
 import { tar } from "./tar/index.ts";
 import { vdi } from "./vdi/index.ts";
+import { vhd } from "./vhd/index.ts";
 import { vmdk } from "./vmdk/index.ts";
 import { zip } from "./zip/index.ts";
 
@@ -19,6 +20,8 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   qcow2,
   vmdk,
   vdi,
+  // Before all that may stand at the beginning of a disk: a fixed VHD is known by its end only.
+  vhd,
   androidSparse,
   ewf,
   // Files that hold images.

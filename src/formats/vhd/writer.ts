@@ -1,0 +1,144 @@
+import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import { readSpec, type VhdSpec } from "./options.ts";
+import { geometryOf } from "./size.ts";
+import {
+  BLOCK_BYTES,
+  BLOCK_UNUSED,
+  bitmapBytesOf,
+  checksumOf,
+  ENTRY_BYTES,
+  FEATURE_RESERVED,
+  FOOTER_COOKIE,
+  Footer,
+  HEADER_COOKIE,
+  Header,
+  NO_OFFSET,
+  SECTOR,
+  TYPE_DYNAMIC,
+  TYPE_FIXED,
+  tag,
+  VERSION_1_0,
+} from "./spec.ts";
+
+/** The creator for whom every qemu since 1.7 reads `currentSize`; all others have a version that rounds by the geometry. */
+const CREATOR = "win ";
+const CREATOR_VERSION = 0x000a0000;
+const HEADER_AT = Footer.bytes;
+const TABLE_AT = HEADER_AT + Header.bytes;
+const BITMAP_BYTES = bitmapBytesOf(BLOCK_BYTES);
+/** Entries of one write of the table: 1 MiB. */
+const WRITE_ENTRIES = (1 << 20) / ENTRY_BYTES;
+
+/** Fixed: the disk, then the footer. Dynamic: as the specification lays it out, blocks in the order of the disk. */
+export function createVhd(target: TargetSpec): ImageWriter {
+  const spec = readSpec(target);
+  return spec.isFixed ? fixedWriter(spec) : dynamicWriter(spec);
+}
+
+function fixedWriter(spec: VhdSpec): ImageWriter {
+  const { name, size } = spec;
+  return {
+    unit: BLOCK_BYTES,
+    files: [name],
+    encoding: null,
+    sequential: false,
+    put(index, block) {
+      if (block.kind === "packed") throw new TypeError("vhd: blocks are never packed");
+      const at = index * BLOCK_BYTES;
+      return [{ file: 0, at, bytes: block.bytes.subarray(0, Math.min(BLOCK_BYTES, size - at)) }];
+    },
+    end: () => ({ writes: [{ file: 0, at: size, bytes: footerOf(spec) }], sizes: [size + Footer.bytes] }),
+  };
+}
+
+function dynamicWriter(spec: VhdSpec): ImageWriter {
+  const { name, blocks } = spec;
+  const tableBytes = Math.ceil((blocks * ENTRY_BYTES) / SECTOR) * SECTOR;
+  const stride = BITMAP_BYTES + BLOCK_BYTES;
+  /** 1: the block is in the file. At most 1,044,480 of them. */
+  const isWritten = new Uint8Array(blocks);
+  const bitmap = new Uint8Array(BITMAP_BYTES).fill(0xff);
+  let used = 0;
+  const blockAt = (slot: number) => TABLE_AT + tableBytes + slot * stride;
+
+  /** The table follows from which blocks came, as they lie in the order of the disk; its last sector is filled up with unused entries. */
+  function* table(): Generator<Write> {
+    let next = 0;
+    const entries = tableBytes / ENTRY_BYTES;
+    for (let first = 0; first < entries; first += WRITE_ENTRIES) {
+      const bytes = new Uint8Array(Math.min(WRITE_ENTRIES, entries - first) * ENTRY_BYTES);
+      const view = new DataView(bytes.buffer);
+      for (let at = 0; at < bytes.length; at += ENTRY_BYTES)
+        view.setUint32(at, isWritten[first + at / ENTRY_BYTES] === 1 ? blockAt(next++) / SECTOR : BLOCK_UNUSED);
+      yield { file: 0, at: TABLE_AT + first * ENTRY_BYTES, bytes };
+    }
+  }
+
+  return {
+    unit: BLOCK_BYTES,
+    files: [name],
+    encoding: null,
+    sequential: false,
+    put(index, block) {
+      if (block.kind === "packed") throw new TypeError("vhd: blocks are never packed");
+      isWritten[index] = 1;
+      const at = blockAt(used++);
+      return [
+        { file: 0, at, bytes: bitmap },
+        { file: 0, at: at + BITMAP_BYTES, bytes: block.bytes },
+      ];
+    },
+    end() {
+      const footer = footerOf(spec);
+      const footerAt = blockAt(used);
+      function* writes(): Generator<Write> {
+        yield* table();
+        yield { file: 0, at: HEADER_AT, bytes: headerOf(blocks) };
+        yield { file: 0, at: 0, bytes: footer };
+        yield { file: 0, at: footerAt, bytes: footer };
+      }
+      return { writes: writes(), sizes: [footerAt + Footer.bytes] };
+    },
+  };
+}
+
+function footerOf({ isFixed, size, uniqueId }: VhdSpec): Uint8Array<ArrayBuffer> {
+  const fields = {
+    cookie: tag(FOOTER_COOKIE),
+    features: FEATURE_RESERVED,
+    fileFormatVersion: VERSION_1_0,
+    dataOffset: isFixed ? NO_OFFSET : BigInt(HEADER_AT),
+    timeStamp: 0,
+    creatorApplication: tag(CREATOR),
+    creatorVersion: CREATOR_VERSION,
+    creatorHostOs: tag("Wi2k"),
+    originalSize: BigInt(size),
+    currentSize: BigInt(size),
+    ...geometryOf(size),
+    diskType: isFixed ? TYPE_FIXED : TYPE_DYNAMIC,
+    checksum: 0,
+    uniqueId,
+    savedState: 0,
+    reserved: new Uint8Array(427),
+  };
+  return Footer.write({ ...fields, checksum: checksumOf(Footer.write(fields), Footer.offsetOf("checksum")) });
+}
+
+function headerOf(maxTableEntries: number): Uint8Array<ArrayBuffer> {
+  const fields = {
+    cookie: tag(HEADER_COOKIE),
+    dataOffset: NO_OFFSET,
+    tableOffset: BigInt(TABLE_AT),
+    headerVersion: VERSION_1_0,
+    maxTableEntries,
+    blockSize: BLOCK_BYTES,
+    checksum: 0,
+    parentUniqueId: new Uint8Array(16),
+    parentTimeStamp: 0,
+    reserved: 0,
+    parentUnicodeName: new Uint8Array(512),
+    parentLocators: new Uint8Array(8 * 24),
+    reserved2: new Uint8Array(256),
+  };
+  return Header.write({ ...fields, checksum: checksumOf(Header.write(fields), Header.offsetOf("checksum")) });
+}
