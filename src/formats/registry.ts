@@ -12,6 +12,7 @@ import { tar } from "./tar/index.ts";
 import { vdi } from "./vdi/index.ts";
 import { vhd } from "./vhd/index.ts";
 import { vmdk } from "./vmdk/index.ts";
+import { xva } from "./xva/index.ts";
 import { zip } from "./zip/index.ts";
 
 /** Probed in this order; raw accepts anything, so it stays last. A new format is one line here. */
@@ -25,6 +26,8 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   androidSparse,
   ewf,
   // Files that hold images.
+  // A tar archive of its own kind.
+  xva,
   zip,
   tar,
   ...COMPRESSED_FORMATS,
