@@ -6,6 +6,7 @@ import { androidSparse } from "./android-sparse/index.ts";
 import { COMPRESSED_FORMATS } from "./compressed/index.ts";
 import { ewf } from "./ewf/index.ts";
 import { NAMED_FORMATS } from "./named/index.ts";
+import { ova } from "./ova/index.ts";
 import { qcow2 } from "./qcow2/index.ts";
 import { raw } from "./raw/index.ts";
 import { tar } from "./tar/index.ts";
@@ -28,6 +29,8 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   // Files that hold images.
   // A tar archive of its own kind.
   xva,
+  // Before tar, which takes appliances for archives like any other.
+  ova(vmdk),
   zip,
   tar,
   ...COMPRESSED_FORMATS,
