@@ -108,10 +108,7 @@ async function openAs(file: ByteSource, context: FormatContext, formatId?: strin
 async function noteOnRaw(file: ByteSource): Promise<Note | null> {
   const extension = /\.([^.]+)$/.exec(file.name)?.[1]?.toLowerCase() ?? "";
   const promised = DISK_FORMATS.find((format) => format !== raw && format.extensions.includes(extension));
-  if (promised === undefined)
-    return /^(000|001|aa)$/.test(extension)
-      ? { text: `${file.name} is named like the first part of a split disk; the other parts are not read.`, severity: "warning" }
-      : null;
+  if (promised === undefined) return null;
   const missing = `${file.name} is named .${extension} but holds no ${promised.label} header`;
   if (!(await holdsDisk(file)))
     throw new DiskError("wrong-format", `${missing}: it is damaged or truncated; read it as raw only if you are sure (-f raw)`, {

@@ -1,6 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
-import type { ByteSource, DiskFormat, Extent, ImageWriter, Note, TargetSpec, Volume } from "../../core/model.ts";
+import type { ByteSource, DiskFormat, Extent, FormatContext, ImageWriter, Note, TargetSpec, Volume } from "../../core/model.ts";
 import { createGzip } from "./gzip-writer.ts";
+import { findParts, isFirstPart } from "./parts.ts";
 import { createZstd } from "./zstd-writer.ts";
 
 const SECTOR = 512;
@@ -48,21 +49,33 @@ export const raw: DiskFormat = {
 const GCE_STEP = 2 ** 30;
 const EXTENSIONS: Readonly<Record<string, string>> = { gzip: "img.gz", zstd: "img.zst", gce: "tar.gz" };
 
-async function openRaw(file: ByteSource): Promise<Volume> {
+async function openRaw(file: ByteSource, { resolve }: FormatContext): Promise<Volume> {
   if (file.size === 0) throw new DiskError("corrupt", `raw: ${file.name} is empty`, { file: file.name, at: 0 });
-  const size = Math.ceil(file.size / SECTOR) * SECTOR;
+  const files = isFirstPart(file.name) ? await findParts(file, resolve) : [file];
+  const bytes = files.reduce((sum, part) => sum + part.size, 0);
+  const size = Math.ceil(bytes / SECTOR) * SECTOR;
   const notes: Note[] = [];
-  if (size !== file.size)
+  if (files.length > 1)
     notes.push({
-      text: `The file's ${file.size} bytes are not a multiple of ${SECTOR}: the last sector is filled up with ${size - file.size} zero bytes.`,
+      text: `The disk is split into ${files.length} parts, ${file.name} to ${files[files.length - 1]?.name}: if there are more, they are missing.`,
+      severity: "info",
+    });
+  else if (isFirstPart(file.name))
+    notes.push({
+      text: `${file.name} is named like the first part of a split disk, but no second part was given: it is read alone.`,
+      severity: "warning",
+    });
+  if (size !== bytes)
+    notes.push({
+      text: `The file's ${bytes} bytes are not a multiple of ${SECTOR}: the last sector is filled up with ${size - bytes} zero bytes.`,
       severity: "warning",
     });
   return {
     format: "raw",
-    variant: "",
+    variant: files.length > 1 ? `${files.length} parts` : "",
     size,
     unit: 0,
-    files: [file],
+    files,
     parent: null,
     identity: null,
     snapshots: [],
@@ -70,15 +83,25 @@ async function openRaw(file: ByteSource): Promise<Volume> {
     notes,
     encrypted: false,
     details: {},
-    extents: async (start, length) => rawExtents(file, start, length),
+    extents: async (start, length) => rawExtents(files, start, length),
   };
 }
 
-function rawExtents(file: ByteSource, start: number, length: number): readonly Extent[] {
-  const inside = Math.max(0, Math.min(length, file.size - start));
-  const data: Extent = { kind: "raw", start, length: inside, file: 0, at: start };
-  const padding: Extent = { kind: "zero", start: start + inside, length: length - inside };
-  return [data, padding].filter((extent) => extent.length > 0);
+function rawExtents(files: readonly ByteSource[], start: number, length: number): readonly Extent[] {
+  const list: Extent[] = [];
+  const end = start + length;
+  let at = start;
+  let partStart = 0;
+  for (const [file, part] of files.entries()) {
+    const stop = Math.min(end, partStart + part.size);
+    if (stop > at) {
+      list.push({ kind: "raw", start: at, length: stop - at, file, at: at - partStart });
+      at = stop;
+    }
+    partStart += part.size;
+  }
+  if (at < end) list.push({ kind: "zero", start: at, length: end - at });
+  return list;
 }
 
 function createRaw(spec: TargetSpec): ImageWriter {

@@ -1,6 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
-import { diskBytes, patternDisk } from "../../testing/disks.ts";
+import { diskBytes, noise, patternDisk } from "../../testing/disks.ts";
 import { contextOf, openWritten, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 
 import { raw } from "./index.ts";
@@ -30,4 +30,37 @@ test("the last unit is cut to the size of the disk", async () => {
   const image = await writeImage(raw.target!.create(specFor(raw.target!, disk.size, "d.raw"), testCompute()), disk);
   expect(image.sizes).toEqual([disk.size]);
   expect(await readVolume(await openWritten(raw, image))).toEqual(diskBytes(disk));
+});
+
+describe("a split disk", () => {
+  const bytes = noise(5000, 4);
+  const parts = (first: string, ...names: string[]) =>
+    [first, ...names].map((name, i, all) => memorySource(name, bytes.subarray(i * 1000, i === all.length - 1 ? 5000 : (i + 1) * 1000)));
+
+  test.each([
+    ["d.001", "d.002", "d.003"],
+    ["d.000", "d.001", "d.002"],
+    ["d.img.aa", "d.img.ab", "d.img.ac"],
+  ])("%s with its other parts", async (...names) => {
+    const files = parts(...(names as [string, ...string[]]));
+    const volume = await raw.open(files[0]!, contextOf(files));
+    expect(volume).toMatchObject({ size: 5120, variant: "3 parts" });
+    expect(
+      Buffer.from(await readVolume(volume))
+        .subarray(0, 5000)
+        .equals(bytes),
+    ).toBe(true);
+    expect(Buffer.from(await readVolume(volume, 900, 1300)).equals(bytes.subarray(900, 2200))).toBe(true);
+  });
+
+  test("the first part alone is read with a warning; a name like any other is no part", async () => {
+    const [first, second] = parts("d.001", "d.002");
+    expect(await raw.open(first!, contextOf([first!]))).toMatchObject({
+      size: 1024,
+      notes: [{ severity: "warning" }, { severity: "warning" }],
+    });
+    expect(await raw.open(second!, contextOf([first!, second!]))).toMatchObject({ variant: "" });
+    const image = memorySource("d.img", bytes);
+    expect((await raw.open(image, contextOf([image, memorySource("d.imh", bytes)]))).files).toHaveLength(1);
+  });
 });
