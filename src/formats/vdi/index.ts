@@ -1,7 +1,7 @@
-import type { DiskFormat, TargetSpec } from "../../core/model.ts";
+import type { DiskFormat, Loss, TargetSpec } from "../../core/model.ts";
 import { checkVdi } from "./check.ts";
 import { openVdi } from "./reader.ts";
-import { BLOCK_BYTES, Header, MOST_BLOCKS, SIGNATURE } from "./spec.ts";
+import { BLOCK_BYTES, Header, MOST_BLOCKS, SIGNATURE, uuidBytes } from "./spec.ts";
 import { createVdi } from "./writer.ts";
 
 export const vdi: DiskFormat = {
@@ -24,21 +24,30 @@ export const vdi: DiskFormat = {
         ],
         initial: "off",
       },
+      {
+        name: "id",
+        label: "UUID",
+        help: "By which VirtualBox tells disks apart; empty: derived from the disk's content.",
+        choices: null,
+        initial: "",
+      },
     ],
-    losses: ({ size }: TargetSpec) =>
-      Math.ceil(size / BLOCK_BYTES) > MOST_BLOCKS
-        ? [
-            {
-              what: "The disk is too large",
-              why: `A VDI holds at most ${MOST_BLOCKS} blocks of 1 MiB (just under 512 TiB).`,
-              severity: "blocker",
-            },
-          ]
-        : [],
+    losses,
     create: createVdi,
     qemuArguments: ({ options }) => ["-O", "vdi", ...(options["static"] === "on" ? ["-o", "static=on"] : [])],
   },
 };
+
+function losses({ size, options }: TargetSpec): Loss[] {
+  const found: Loss[] = [];
+  const block = (what: string, why: string) => found.push({ what, why, severity: "blocker" });
+  if (Math.ceil(size / BLOCK_BYTES) > MOST_BLOCKS)
+    block("The disk is too large", `A VDI holds at most ${MOST_BLOCKS} blocks of 1 MiB (just under 512 TiB).`);
+  const id = options["id"] ?? "";
+  if (id !== "" && uuidBytes(id) === null)
+    block("This is no UUID", `id is “${id}”, expected a UUID such as 01234567-89ab-4cde-8f01-23456789abcd, not all zero.`);
+  return found;
+}
 
 /** By the signature, or by the line of text before it: with a damaged signature the file is a broken VDI, not a raw disk. */
 function probe(head: Uint8Array): boolean {

@@ -47,9 +47,8 @@ export async function readHeader(file: ByteSource): Promise<VdiHeader> {
   const { signature, version, headerSize, imageType, mapAt, dataAt, sectorSize, diskSize, blockSize, blockExtra, blocks } = fields;
   if (signature !== SIGNATURE) refuse("corrupt", "signature", `0x${SIGNATURE.toString(16)}`);
   if (version !== VERSION_1_1) refuse("unsupported", "version", `0x${VERSION_1_1.toString(16)} (1.1)`);
-  if (imageType === TYPE_UNDO) refuse("unsupported", "imageType", "1, 2 or 4; undo images are not read");
-  if (imageType !== TYPE_DYNAMIC && imageType !== TYPE_STATIC && imageType !== TYPE_DIFFERENCING)
-    refuse("corrupt", "imageType", "1 (dynamic), 2 (static) or 4 (differencing)");
+  if (imageType < TYPE_DYNAMIC || imageType > TYPE_DIFFERENCING)
+    refuse("corrupt", "imageType", "1 (dynamic), 2 (static), 3 (undo) or 4 (differencing)");
   if (sectorSize !== SECTOR) refuse("unsupported", "sectorSize", `${SECTOR}`);
   if (mapAt % SECTOR !== 0) refuse("corrupt", "mapAt", `a multiple of ${SECTOR}`);
   if (headerSize < HEADER_SIZE_1 || PREHEADER_BYTES + headerSize > mapAt)
@@ -70,12 +69,17 @@ export async function readHeader(file: ByteSource): Promise<VdiHeader> {
     });
   if (dataAt % SECTOR !== 0 || dataAt < mapEnd)
     refuse("corrupt", "dataAt", `a multiple of ${SECTOR}, not before the end of the block map at ${mapEnd}`);
-  if (imageType === TYPE_DIFFERENCING && uuidText(fields.parentUuid) === null)
-    refuse("corrupt", "parentUuid", "the id of the parent of a differencing image");
+  const isLayer = imageType === TYPE_DIFFERENCING || imageType === TYPE_UNDO;
+  if (isLayer && uuidText(fields.parentUuid) === null)
+    refuse(
+      "corrupt",
+      "parentUuid",
+      `the id of the parent: imageType is ${imageType} (${imageType === TYPE_UNDO ? "undo" : "differencing"})`,
+    );
   return { fields, size, mapAt, base: dataAt + blockExtra, stride: blockSize + blockExtra, unit: blockSize, blocks };
 }
 
-/** Opens dynamic, static and differencing images. */
+/** Opens dynamic, static, undo and differencing images; the last two are one layer over the parent that they state. */
 export async function openVdi(file: ByteSource, { compute }: OpenContext): Promise<Volume> {
   const header = await readHeader(file);
   const { fields, size, unit } = header;
@@ -83,7 +87,14 @@ export async function openVdi(file: ByteSource, { compute }: OpenContext): Promi
   const table = new BlockTable(file, header, compute.scanTable);
   return {
     format: "vdi",
-    variant: parentId !== null ? "differencing" : fields.imageType === TYPE_STATIC ? "static" : "dynamic",
+    variant:
+      parentId !== null
+        ? fields.imageType === TYPE_UNDO
+          ? "undo"
+          : "differencing"
+        : fields.imageType === TYPE_STATIC
+          ? "static"
+          : "dynamic",
     size,
     unit,
     files: [file],
@@ -109,9 +120,17 @@ export async function openVdi(file: ByteSource, { compute }: OpenContext): Promi
 /** A VDI names its parent by id alone; VirtualBox gives the file of a snapshot the name `{id}.vdi`. */
 const parentOf = (id: string): FileReference => ({ role: "parent", name: `{${id}}.vdi`, id, format: "vdi" });
 
+/** The header has no name for the parent, and the one asked for is not always the one that it has. */
+function noteOnParent(id: string, version: string | null): Note {
+  const made = version === null ? "" : ` in its version ${version}`;
+  const text = `The parent is the VDI with the UUID ${id}${made}. VirtualBox gives a snapshot's file the name {${id}}.vdi; a first disk has any name: give it under that one.`;
+  return { text, severity: "info" };
+}
+
 /** VirtualBox and qemu keep the file exactly as long as its blocks need: anything else means that a field or the file was altered. */
 function notesOn(file: ByteSource, { fields, size, stride, blocks }: VdiHeader, table: BlockTable): Note[] {
-  const notes: Note[] = [];
+  const parentId = uuidText(fields.parentUuid);
+  const notes: Note[] = parentId === null ? [] : [noteOnParent(parentId, uuidText(fields.parentModifyUuid))];
   const warn = (text: string) => notes.push({ text, severity: "warning" });
   if (fields.diskSize !== BigInt(size)) warn(`The disk's ${fields.diskSize} bytes are not a multiple of ${SECTOR}; ${size} are read.`);
   if (fields.blocksAllocated > blocks)

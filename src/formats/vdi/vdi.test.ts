@@ -45,7 +45,6 @@ describe("reading", () => {
     ["version", 0x00010000, "unsupported"],
     ["version", 0x00090009, "unsupported"],
     ["imageType", 0, "corrupt"],
-    ["imageType", 3, "unsupported"],
     ["imageType", 5, "corrupt"],
     ["headerSize", 100, "corrupt"],
     ["headerSize", 0xffffffff, "corrupt"],
@@ -68,18 +67,24 @@ describe("reading", () => {
     expect(error.at).toBe(Header.offsetOf(field === "blockSize" && value === 512 ? "blocks" : field));
   });
 
-  test("a differencing image asks for its parent by id; the chain reads through its holes only", async () => {
+  test.each([
+    [4, "differencing"],
+    [3, "undo"],
+  ])("type %i (%s): a layer that asks for its parent by id; the chain reads through its holes only", async (type, variant) => {
     const base = await sample();
     const bytes = await sample();
-    put(bytes, Header.offsetOf("imageType"), 4);
+    put(bytes, Header.offsetOf("imageType"), type);
     expect((await failure(open(bytes))).at).toBe(Header.offsetOf("parentUuid"));
     bytes.set(base.subarray(Header.offsetOf("uuid"), Header.offsetOf("uuid") + 16), Header.offsetOf("parentUuid"));
     put(bytes, MAP_AT, BLOCK_FREE);
     put(bytes, MAP_AT + 8, BLOCK_ZERO);
     const volume = await open(bytes);
     const parent = await open(base);
-    expect(volume.variant).toBe("differencing");
-    expect(volume.parent).toMatchObject({ role: "parent", id: parent.details["uuid"], format: "vdi" });
+    expect(volume.variant).toBe(variant);
+    const id = parent.identity as string;
+    expect(parent.details["uuid"]).toBe(id);
+    expect(volume.parent).toEqual({ role: "parent", name: `{${id}}.vdi`, id, format: "vdi" });
+    expect(volume.notes).toMatchObject([{ severity: "info", text: expect.stringContaining(`the VDI with the UUID ${id}`) }]);
     const disk = await readVolume([volume, parent]);
     expect([0, 1, 2, 3, 4].map((i) => disk[i * MIB + 7])).toEqual([1, 0, 0, 4, 0]);
   });
@@ -168,6 +173,18 @@ describe("writing", () => {
     const { details } = await open(a);
     expect(details["uuid"]).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab]/);
     expect(details["modify-uuid"]).not.toBe(details["uuid"]);
+  });
+
+  test("a given id is the image's, as VirtualBox writes it", async () => {
+    const id = "00112233-4455-6677-8899-aabbccddeeff";
+    const image = await written(MIB, new Map(), { id: id.toUpperCase() });
+    const bytes = await image.files[0]!.read(0, Header.bytes);
+    expect([...Header.read(bytes).uuid.subarray(0, 6)]).toEqual([0x33, 0x22, 0x11, 0x00, 0x55, 0x44]);
+    expect((await vdi.open(image.files[0]!, contextOf())).identity).toBe(id);
+    for (const wrong of ["1", "00000000-0000-0000-0000-000000000000"]) {
+      expect(target.losses(specFor(target, MIB, "d", { id: wrong }))).toMatchObject([{ severity: "blocker" }]);
+      expect(() => target.create(specFor(target, MIB, "d", { id: wrong }), testCompute())).toThrow(DiskError);
+    }
   });
 
   test("a disk beyond the block count is a blocker", () => {

@@ -1,3 +1,4 @@
+import { DiskError } from "../../core/errors.ts";
 import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
 import { BitSet } from "./bit-set.ts";
 import {
@@ -10,6 +11,7 @@ import {
   SIGNATURE,
   TYPE_DYNAMIC,
   TYPE_STATIC,
+  uuidBytes,
   VERSION_1_1,
 } from "./spec.ts";
 
@@ -24,6 +26,9 @@ const WRITE_ENTRIES = ALIGNMENT / ENTRY_BYTES;
  * Static: every block has its place. The map comes last but for the header, so that a file cut off in writing is no VDI.
  */
 export function createVdi({ size, name, options, identity }: TargetSpec): ImageWriter {
+  const id = options["id"] ?? "";
+  const uuid = id === "" ? uuidFrom(identity, 0) : uuidBytes(id);
+  if (uuid === null) throw new DiskError("usage", `vdi: id is “${id}”, expected a UUID`);
   const isStatic = options["static"] === "on";
   const blocks = Math.ceil(size / BLOCK_BYTES);
   const mapAt = ALIGNMENT;
@@ -80,7 +85,7 @@ export function createVdi({ size, name, options, identity }: TargetSpec): ImageW
         blockExtra: 0,
         blocks,
         blocksAllocated,
-        uuid: uuidFrom(identity, 0),
+        uuid,
         modifyUuid: uuidFrom(identity, 1),
         parentUuid: new Uint8Array(16),
         parentModifyUuid: new Uint8Array(16),

@@ -1,28 +1,21 @@
 import { DiskError } from "../../core/errors.ts";
-import type { ByteSource, CheckReport, Finding, OpenContext } from "../../core/model.ts";
+import { type ByteSource, type CheckReport, type Finding, type OpenContext, type Range, RUN_DATA, RUN_PACKED } from "../../core/model.ts";
 import { type Directory, readDirectory } from "./directory.ts";
 import { GrainTables } from "./grain-tables.ts";
 import { openVmdk, type PlacedSparse } from "./reader.ts";
-import { SharedPlaces } from "./shared-places.ts";
-import {
-  GRAIN_HEADER_BYTES,
-  GTE_ZEROED,
-  GTES_PER_GT,
-  MARKER_GD,
-  MARKER_GT,
-  Marker,
-  MOST_DIRECTORY_BYTES,
-  SECTOR,
-  tableSpan,
-} from "./spec.ts";
+import { GRAIN_HEADER_BYTES, GT_SECTORS, MARKER_GD, MARKER_GT, Marker, MOST_DIRECTORY_BYTES, SECTOR, tableSpan } from "./spec.ts";
+import { type SectorRange, UsedPlaces } from "./used-places.ts";
 
 const MOST_FINDINGS = 1000;
 /** Grain markers are looked up in pieces of the file of this size. */
 const WINDOW = 1 << 20;
+/** Footer marker, footer and end-of-stream marker end a stream. */
+const FOOTER_SECTORS = 3;
 
 /** What the checks of all extents add up to. */
 class Tally {
   corruptions = 0;
+  leaks = 0;
   allocated = 0;
   total = 0;
   compressed = 0;
@@ -47,15 +40,18 @@ export async function checkVmdk(file: ByteSource, context: OpenContext, signal?:
     throw new DiskError("unsupported", `vmdk: cannot be checked here: ${volume.unsupported.join(", ")}`, { file: file.name });
   const tally = new Tally();
   for (const { severity, text } of volume.notes) if (severity === "warning") tally.find({ severity, text, at: null, guest: null });
-  for (const placed of volume.sparse) await new SparseCheck(placed, tally, signal).run();
+  for (const placed of volume.sparse) {
+    const end = await new SparseCheck(placed, tally, signal).run();
+    if (placed.extent.source === file) tally.imageEnd = end;
+  }
+  if (tally.imageEnd === 0) tally.imageEnd = file.size;
   if (volume.sparse.length === 0) {
-    tally.imageEnd = file.size;
     tally.total = Math.ceil(volume.size / volume.unit);
     tally.allocated = tally.total;
   }
   return {
     corruptions: tally.corruptions,
-    leaks: 0,
+    leaks: tally.leaks,
     allocatedClusters: tally.allocated,
     totalClusters: tally.total,
     compressedClusters: tally.compressed,
@@ -70,8 +66,11 @@ class SparseCheck {
   readonly #tally: Tally;
   readonly #signal: AbortSignal | undefined;
   readonly #tables: GrainTables;
-  readonly #shared = new SharedPlaces();
+  readonly #used = new UsedPlaces();
   #lastEnd = 0;
+  #end = 0;
+  /** Compressed grains whose length is not known. */
+  #badRecords = 0;
   #window = { at: 0, bytes: new Uint8Array(0) };
 
   constructor(placed: PlacedSparse, tally: Tally, signal: AbortSignal | undefined) {
@@ -81,31 +80,87 @@ class SparseCheck {
     this.#signal = signal;
   }
 
-  async run(): Promise<void> {
+  /** Where the last byte in use ends. */
+  async run(): Promise<number> {
     const { header, directory, source } = this.#placed.extent;
     this.#tally.total += Math.ceil(header.capacity / header.grain);
-    this.#tally.imageEnd = Math.max(this.#tally.imageEnd, Math.min(source.size, header.overHead), directory.at + directory.count * 4);
+    this.#end = Math.max(Math.min(source.size, header.overHead), directory.at + directory.count * directory.entryBytes);
     const redundant = await this.#redundantDirectory();
     const copies = redundant && new GrainTables(source, redundant);
     for (let index = 0; index < directory.count; index++) {
       this.#signal?.throwIfAborted();
       if (directory.kindOf(index) !== "table") continue;
-      const table = await this.#entries(index);
-      this.#tally.imageEnd = Math.max(this.#tally.imageEnd, directory.tableEnd(index));
+      const table = await this.#tables.read(index, this.#signal);
+      this.#end = Math.max(this.#end, directory.tableEnd(index));
+      this.#useTable(directory, index);
       if (redundant !== null && copies !== null) await this.#compare(index, table, redundant, copies);
       await this.#checkMarker(directory.tableAt(index), MARKER_GT, "grain table");
       await this.#checkEntries(index, table);
     }
     await this.#checkMarker(directory.at, MARKER_GD, "grain directory");
-    if (!this.#shared.isComplete)
+    if (!this.#used.isComplete)
       this.#tally.find({
         severity: "warning",
-        text: `${source.name} is so fragmented that shared grains were not looked for throughout`,
+        text: `${source.name} is so fragmented that shared and lost grains were not looked for throughout`,
         at: null,
         guest: null,
       });
-    const shared = this.#shared.overlaps();
-    if (shared.length > 0) await this.#nameShared(shared);
+    await this.#reviewPlaces();
+    return this.#end;
+  }
+
+  /**
+   * Notes the place of a table, or of the directory itself (`index` −1), with its marker in a stream. The last table of a disk may
+   * be shorter, but is given the room of a whole one.
+   */
+  #useTable(directory: Directory, index: number): void {
+    const { header } = this.#placed.extent;
+    const marker = header.markers && this.#hasTableMarkers() ? 1 : 0;
+    const at = index < 0 ? directory.at : directory.tableAt(index);
+    const bytes = index < 0 ? directory.count * directory.entryBytes : header.tableEntries * directory.entryBytes;
+    this.#used.addMetadata(at / SECTOR - marker, Math.ceil(bytes / SECTOR) + marker);
+  }
+
+  async #reviewPlaces(): Promise<void> {
+    const { header, directory, source } = this.#placed.extent;
+    this.#useTable(directory, -1);
+    if (header.markers && this.#hasTableMarkers()) this.#used.addMetadata(source.size / SECTOR - FOOTER_SECTORS, FOOTER_SECTORS);
+    const start = Math.ceil(directory.dataStart / SECTOR);
+    const unit = header.compressed ? 1 : header.grain / SECTOR;
+    const { overlaps, gaps, units } = this.#used.review(start, Math.floor(this.#searchedEnd() / SECTOR), unit);
+    if (overlaps.length > 0) await this.#nameShared(overlaps);
+    this.#tally.leaks += units;
+    for (const [from, to] of gaps) {
+      if (await this.#isSpareTable(from, to)) {
+        this.#tally.leaks -= to - from;
+        continue;
+      }
+      this.#tally.find({
+        severity: "leak",
+        text: `${(to - from) * SECTOR} bytes at byte ${from * SECTOR} of ${source.name} belong to no grain and no table`,
+        at: from * SECTOR,
+        guest: null,
+      });
+    }
+  }
+
+  /** VirtualBox ends a stream whose disk is whole tables with one more, empty. */
+  async #isSpareTable(from: number, to: number): Promise<boolean> {
+    const { header, source } = this.#placed.extent;
+    if (!header.markers || to - from !== 1 + GT_SECTORS) return false;
+    const bytes = await source.read(from * SECTOR, (to - from) * SECTOR, this.#signal);
+    const marker = Marker.read(bytes);
+    return marker.size === 0 && marker.type === MARKER_GT && bytes.subarray(SECTOR).every((byte) => byte === 0);
+  }
+
+  /** Up to where what nothing uses can be told from what is not known. */
+  #searchedEnd(): number {
+    const { header, directory, source, grainsEnd } = this.#placed.extent;
+    if (directory.at === header.redundant) return 0;
+    if (!header.compressed) return grainsEnd;
+    // Where a grain's record ends is known from its marker; qemu-img leaves less than a grain of zeros behind the last one.
+    if (!header.markers || this.#badRecords > 0) return 0;
+    return source.size - this.#end < header.grain ? this.#end : grainsEnd;
   }
 
   /** The other directory, when there is one and the primary is in use. */
@@ -113,7 +168,9 @@ class SparseCheck {
     const { header, source, directory } = this.#placed.extent;
     if (header.redundant === null || directory.at === header.redundant) return null;
     try {
-      return await readDirectory(source, header, "rgdOffset", { directoryBytes: MOST_DIRECTORY_BYTES });
+      const redundant = await readDirectory(source, header, "redundant", { directoryBytes: MOST_DIRECTORY_BYTES });
+      this.#useTable(redundant, -1);
+      return redundant;
     } catch (error) {
       if (!(error instanceof DiskError) || error.code !== "corrupt") throw error;
       this.#tally.find({
@@ -126,12 +183,7 @@ class SparseCheck {
     }
   }
 
-  async #entries(index: number, tables = this.#tables): Promise<DataView> {
-    const bytes = await tables.read(index, this.#signal);
-    return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-
-  async #compare(index: number, table: DataView, redundant: Directory, copies: GrainTables): Promise<void> {
+  async #compare(index: number, table: Uint8Array, redundant: Directory, copies: GrainTables): Promise<void> {
     const { header } = this.#placed.extent;
     const start = this.#placed.start + index * tableSpan(header);
     const guest = { start, length: Math.min(tableSpan(header), header.capacity - index * tableSpan(header)) };
@@ -144,13 +196,13 @@ class SparseCheck {
       });
       return;
     }
-    const other = await this.#entries(index, copies);
-    for (let i = 0; i < table.byteLength; i += 4) {
-      if (table.getUint32(i, true) === other.getUint32(i, true)) continue;
-      const text = `the redundant grain table ${index} differs from entry ${i / 4} on`;
-      this.#tally.find({ severity: "warning", text, at: redundant.tableAt(index) + i, guest });
-      return;
-    }
+    this.#useTable(redundant, index);
+    const other = await copies.read(index, this.#signal);
+    const differs = table.findIndex((byte, i) => byte !== other[i]);
+    if (differs < 0) return;
+    const entry = Math.floor(differs / redundant.entryBytes);
+    const text = `the redundant grain table ${index} differs from entry ${entry} on`;
+    this.#tally.find({ severity: "warning", text, at: redundant.tableAt(index) + entry * redundant.entryBytes, guest });
   }
 
   /** In a stream with all its markers, the sector before a table or directory says so. */
@@ -168,39 +220,61 @@ class SparseCheck {
     return directory.at >= header.overHead;
   }
 
-  async #checkEntries(index: number, table: DataView): Promise<void> {
+  async #checkEntries(index: number, table: Uint8Array): Promise<void> {
+    for (const { entry, at } of this.#grains(index, table)) await this.#checkGrain(index, entry, at);
+  }
+
+  /** The entries of a table that place a grain inside the disk; `at` is null where the entry means nothing. */
+  *#grains(index: number, table: Uint8Array): Generator<{ readonly entry: number; readonly at: number | null }> {
+    const { header, directory, runsOf } = this.#placed.extent;
+    const { kind, first, count, at, length } = runsOf(table);
+    const entries = directory.entriesIn(index);
+    for (let run = 0; run < length; run++) {
+      if (kind[run] !== RUN_DATA && kind[run] !== RUN_PACKED) continue;
+      const from = first[run] as number;
+      const end = Math.min(from + (count[run] as number), entries);
+      for (let entry = from; entry < end; entry++)
+        yield { entry, at: kind[run] === RUN_DATA ? (at[run] as number) + (entry - from) * header.grain : null };
+    }
+  }
+
+  /** The part of the disk that a grain holds. */
+  #guestOf(index: number, entry: number): Range {
+    const { header } = this.#placed.extent;
+    const start = (index * header.tableEntries + entry) * header.grain;
+    return { start: this.#placed.start + start, length: Math.min(header.grain, header.capacity - start) };
+  }
+
+  async #checkGrain(index: number, entry: number, at: number | null): Promise<void> {
     const { header, directory, source } = this.#placed.extent;
     const tally = this.#tally;
-    const count = table.byteLength / 4;
-    for (let i = 0; i < count; i++) {
-      const entry = table.getUint32(i * 4, true);
-      if (entry === 0 || (entry === GTE_ZEROED && header.zeroedGrains)) continue;
-      const at = entry * SECTOR;
-      const grain = index * GTES_PER_GT + i;
-      const start = grain * header.grain;
-      const length = Math.min(header.grain, header.capacity - start);
-      const guest = { start: this.#placed.start + start, length };
-      const bad = (text: string): void =>
-        tally.find({
-          severity: "corruption",
-          text: `grain table ${index}, entry ${i}: ${text}`,
-          at: directory.tableAt(index) + i * 4,
-          guest,
-        });
-      tally.allocated++;
-      if (header.compressed) tally.compressed++;
-      const needed = header.compressed ? await this.#recordLength(at, start / SECTOR, bad) : length;
-      if (needed === null) continue;
-      if (at < directory.dataStart) bad(`the grain lies at byte ${at}, inside the metadata`);
-      else if (at + needed > source.size) bad(`the grain reaches byte ${at + needed}, but the file ends at byte ${source.size}`);
-      else if (directory.firstMetadataIn(at, at + needed) < at + needed) bad(`the grain at byte ${at} lies on top of a grain table`);
-      else {
-        const sectors = Math.ceil(needed / SECTOR);
-        if (this.#lastEnd !== 0 && at !== this.#lastEnd) tally.fragmented++;
-        this.#lastEnd = at + sectors * SECTOR;
-        tally.imageEnd = Math.max(tally.imageEnd, at + needed);
-        this.#shared.add(entry, sectors);
-      }
+    const guest = this.#guestOf(index, entry);
+    const bad = (text: string): void =>
+      tally.find({
+        severity: "corruption",
+        text: `grain table ${index}, entry ${entry}: ${text}`,
+        at: directory.tableAt(index) + entry * directory.entryBytes,
+        guest,
+      });
+    tally.allocated++;
+    if (at === null) return bad("it is none of the kinds that there are");
+    if (header.compressed) tally.compressed++;
+    const sector = (guest.start - this.#placed.start) / SECTOR;
+    const needed = header.compressed ? await this.#recordLength(at, sector, bad) : guest.length;
+    if (needed === null) {
+      this.#badRecords++;
+      return;
+    }
+    if (at < directory.dataStart) bad(`the grain lies at byte ${at}, inside the metadata`);
+    else if (at + needed > source.size) bad(`the grain reaches byte ${at + needed}, but the file ends at byte ${source.size}`);
+    else if (directory.firstMetadataIn(at, at + needed) < at + needed) bad(`the grain at byte ${at} lies on top of a grain table`);
+    else {
+      const sectors = Math.ceil(needed / SECTOR);
+      if (this.#lastEnd !== 0 && at !== this.#lastEnd) tally.fragmented++;
+      this.#lastEnd = at + sectors * SECTOR;
+      this.#end = Math.max(this.#end, at + needed);
+      // The last grain of a disk has a whole grain's room, though its end may never have been written.
+      this.#used.addGrain(at / SECTOR, header.compressed ? sectors : header.grain / SECTOR);
     }
   }
 
@@ -230,22 +304,18 @@ class SparseCheck {
   }
 
   /** A second pass over the tables, to say which grains share their place. */
-  async #nameShared(shared: readonly (readonly [start: number, end: number])[]): Promise<void> {
+  async #nameShared(shared: readonly SectorRange[]): Promise<void> {
     const { header, directory } = this.#placed.extent;
     const sectors = header.compressed ? 1 : header.grain / SECTOR;
     for (let index = 0; index < directory.count; index++) {
       if (directory.kindOf(index) !== "table") continue;
-      const table = await this.#entries(index);
-      for (let i = 0; i < table.byteLength / 4; i++) {
-        const entry = table.getUint32(i * 4, true);
-        const hit = shared.find(([start, end]) => entry < end && entry + sectors > start);
-        if (entry === 0 || hit === undefined) continue;
-        const start = (index * GTES_PER_GT + i) * header.grain;
+      for (const { entry, at } of this.#grains(index, await this.#tables.read(index, this.#signal))) {
+        if (at === null || !shared.some(([start, end]) => at / SECTOR < end && at / SECTOR + sectors > start)) continue;
         this.#tally.find({
           severity: "corruption",
-          text: `grain table ${index}, entry ${i}: the grain at byte ${entry * SECTOR} shares its place with another`,
-          at: directory.tableAt(index) + i * 4,
-          guest: { start: this.#placed.start + start, length: Math.min(header.grain, header.capacity - start) },
+          text: `grain table ${index}, entry ${entry}: the grain at byte ${at} shares its place with another`,
+          at: directory.tableAt(index) + entry * directory.entryBytes,
+          guest: this.#guestOf(index, entry),
         });
       }
     }

@@ -106,13 +106,9 @@ if (known.length > 0)
       }
       const [top] = chain as [Volume];
       if (row["virtual_size"] !== "-") expect(top.size).toBe(Number(row["virtual_size"]));
-      if (top.unsupported.length > 0) {
-        expect(top.unsupported.join()).toMatch(/seSparse|vmfsSparse/);
-        await expect(top.extents(0, 512)).rejects.toThrow(DiskError);
-        return;
-      }
+      expect(top.unsupported).toEqual([]);
       const report = await vmdk.check!(openFileSource(path), besides(path));
-      expect(report.findings.filter(({ severity }) => severity === "corruption")).toEqual([]);
+      expect(report.findings.filter(({ severity }) => severity !== "warning")).toEqual([]);
       if (row["nz_sha256"] === "-" || top.size > MOST_BYTES) return;
       expect(contentHash(await readVolume(chain)).startsWith(row["nz_sha256"]!.slice(0, 63))).toBe(true);
     });

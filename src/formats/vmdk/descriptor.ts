@@ -151,6 +151,8 @@ export interface NewDescriptor {
   readonly adapterType: string;
   readonly hwVersion: string;
   readonly sectors: number;
+  readonly thin: boolean;
+  readonly uuid: string | null;
 }
 
 const hex = (value: number): string => value.toString(16).padStart(8, "0");
@@ -178,10 +180,18 @@ export function formatDescriptor(spec: NewDescriptor): Uint8Array<ArrayBuffer> {
     `ddb.geometry.heads = "${heads}"`,
     `ddb.geometry.sectors = "${sectors}"`,
     `ddb.longContentID = "${longId}"`,
+    ...(spec.thin ? ['ddb.thinProvisioned = "1"'] : []),
+    ...(spec.uuid === null ? [] : [`ddb.uuid = "${spacedUuid(spec.uuid)}"`, `ddb.uuid.image="${spec.uuid}"`]),
     `ddb.virtualHWVersion = "${spec.hwVersion}"`,
     "",
   ];
   return new TextEncoder().encode(lines.join("\n"));
+}
+
+/** VMware's way to write a UUID: `60 00 c2 9a dc 4a 12 0f-2a cb 5c 02 7e cf 6d 0e`. */
+function spacedUuid(uuid: string): string {
+  const pairs = uuid.replaceAll("-", "").match(/../g) as string[];
+  return `${pairs.slice(0, 8).join(" ")}-${pairs.slice(8).join(" ")}`;
 }
 
 const GIB_SECTORS = (1 << 30) / SECTOR;

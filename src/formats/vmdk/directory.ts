@@ -1,12 +1,14 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/model.ts";
-import { GTE_ZEROED, GTES_PER_GT, Header, MOST_DIRECTORY_BYTES, SECTOR, type SparseHeader, tableSpan } from "./spec.ts";
+import { GTE_ZEROED, MOST_DIRECTORY_BYTES, SECTOR, type SparseHeader, tableSpan } from "./spec.ts";
 
 /** The grain directory of one sparse extent, read whole and validated: every table lies in the file and apart from all other metadata. */
 export interface Directory {
   readonly at: number;
   /** Number of entries. */
   readonly count: number;
+  /** Bytes of a grain table's entry. */
+  readonly entryBytes: 4 | 8;
   /** Grains lie at or past this byte: past the header, the descriptor, the directory and `overHead`. */
   readonly dataStart: number;
   kindOf(index: number): "hole" | "zero" | "table";
@@ -18,31 +20,31 @@ export interface Directory {
   firstMetadataIn(start: number, end: number): number;
 }
 
-const TABLE_SECTORS = (GTES_PER_GT * 4) / SECTOR;
-
 interface Region {
   readonly what: string;
   readonly start: number;
   readonly end: number;
 }
 
-/** Reads the directory that `field` points at. `corrupt` errors name the field, or the entry by its place in the file. */
+/** Reads one of the two directories. `corrupt` errors name the field, or the entry by its place in the file. */
 export async function readDirectory(
   source: ByteSource,
   header: SparseHeader,
-  field: "gdOffset" | "rgdOffset",
+  which: "directory" | "redundant",
   budget: { directoryBytes: number },
 ): Promise<Directory> {
   const { name: file, size } = source;
   const count = Math.ceil(header.capacity / tableSpan(header));
   const bytes = count * 4;
   if (bytes > budget.directoryBytes)
-    throw new DiskError("limit", `vmdk: capacity asks for a grain directory of ${bytes} bytes, at most ${MOST_DIRECTORY_BYTES} are read`, {
-      file,
-      at: Header.offsetOf("capacity"),
-    });
-  const at = (field === "gdOffset" ? header.directory : header.redundant) as number;
-  const place = { file, at: Header.offsetOf(field) };
+    throw new DiskError(
+      "limit",
+      `vmdk: ${header.fields.capacity.name} asks for a grain directory of ${bytes} bytes, at most ${MOST_DIRECTORY_BYTES} are read`,
+      { file, at: header.fields.capacity.at },
+    );
+  const at = header[which] as number;
+  const { name: field, at: fieldAt } = header.fields[which];
+  const place = { file, at: fieldAt };
   if (at === 0) throw new DiskError("corrupt", `vmdk: ${field} is 0, but the disk needs a grain directory`, place);
   if (at + bytes > size)
     throw new DiskError(
@@ -50,7 +52,7 @@ export async function readDirectory(
       `vmdk: ${field} is ${at / SECTOR}, but the file ends at byte ${size}: it is truncated or damaged`,
       place,
     );
-  const fixed: Region[] = [{ what: "header", start: 0, end: Header.bytes }];
+  const fixed: Region[] = [{ what: "header", start: 0, end: header.length }];
   if (header.descriptor !== null)
     fixed.push({ what: "descriptor", start: header.descriptor.at, end: header.descriptor.at + header.descriptor.length });
   const hit = fixed.find((region) => overlaps(region, at, at + bytes));
@@ -58,14 +60,15 @@ export async function readDirectory(
   fixed.push({ what: "grain directory", start: at, end: at + bytes });
   budget.directoryBytes -= bytes;
   const entries = toEntries(await source.read(at, bytes));
-  const lastEntries = Math.ceil(header.capacity / header.grain) - (count - 1) * GTES_PER_GT;
-  const entriesIn = (index: number): number => (index === count - 1 ? lastEntries : GTES_PER_GT);
+  const lastEntries = Math.ceil(header.capacity / header.grain) - (count - 1) * header.tableEntries;
+  const entriesIn = (index: number): number => (index === count - 1 ? lastEntries : header.tableEntries);
   const tables = validateTables(entries, { source, header, at, fixed, entriesIn });
   const tableAt = (index: number): number => (entries[index] as number) * SECTOR;
   const tableLimit = (sector: number): number => sector * SECTOR + entriesIn(entries[count - 1] === sector ? count - 1 : 0) * 4;
   return {
     at,
     count,
+    entryBytes: 4,
     dataStart: Math.max(header.overHead, ...fixed.filter(({ what }) => what !== "grain directory").map(({ end }) => end)),
     kindOf(index) {
       const entry = entries[index] ?? 0;
@@ -77,7 +80,7 @@ export async function readDirectory(
     entriesIn,
     firstMetadataIn(start, end) {
       const own = at < end && at + bytes > start ? Math.max(at, start) : Number.POSITIVE_INFINITY;
-      let index = firstAtLeast(tables, Math.floor(start / SECTOR) - TABLE_SECTORS + 1);
+      let index = firstAtLeast(tables, Math.floor(start / SECTOR) - (header.tableEntries * 4) / SECTOR + 1);
       while (index < tables.length && tableLimit(tables[index] as number) <= start) index++;
       const table = (tables[index] ?? Number.POSITIVE_INFINITY) * SECTOR;
       return Math.min(own, table < end ? Math.max(table, start) : Number.POSITIVE_INFINITY);
@@ -123,12 +126,12 @@ function validateTables(entries: Uint32Array, { source, header, at, fixed, entri
     if (end > source.size) fail(index, `but the file ends at byte ${source.size}: it is truncated or damaged`);
     const hit = fixed.find((region) => overlaps(region, start, end));
     if (hit !== undefined) fail(index, `inside the ${hit.what}`);
-    if (entriesIn(index) < GTES_PER_GT) shortAt = entry;
+    if (entriesIn(index) < header.tableEntries) shortAt = entry;
   });
   for (let i = 1; i < used.length; i++) {
     const before = used[i - 1] as number;
     const sector = used[i] as number;
-    const length = before === shortAt ? entriesIn(entries.length - 1) : GTES_PER_GT;
+    const length = before === shortAt ? entriesIn(entries.length - 1) : header.tableEntries;
     if (sector - before < Math.ceil((length * 4) / SECTOR))
       fail(entries.indexOf(sector), `on top of another grain table at sector ${before}`);
   }

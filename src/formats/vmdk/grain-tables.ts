@@ -29,7 +29,7 @@ export class GrainTables {
     const bytes = await this.#source.read(at, this.#directory.tableEnd(last) - at, signal);
     for (let i = index; i <= last; i++) {
       const from = this.#directory.tableAt(i) - at;
-      this.#kept.set(i, bytes.slice(from, from + this.#directory.entriesIn(i) * 4));
+      this.#kept.set(i, bytes.slice(from, this.#directory.tableEnd(i) - at));
     }
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= TABLES_KEPT) break;

@@ -4,7 +4,7 @@ import { looksLikeDescriptor } from "./descriptor.ts";
 import { FlatWriter } from "./flat-writer.ts";
 import { losses, OPTIONS, readSpec } from "./options.ts";
 import { openVmdk } from "./reader.ts";
-import { SparseWriter } from "./sparse-writer.ts";
+import { SparseWriter, SplitSparseWriter } from "./sparse-writer.ts";
 import { COWD_MAGIC, MAGIC, SESPARSE_MAGIC } from "./spec.ts";
 import { StreamWriter } from "./stream-writer.ts";
 
@@ -31,13 +31,15 @@ function create(target: TargetSpec): ImageWriter {
   const spec = readSpec(target);
   if (spec.subformat === "streamOptimized") return new StreamWriter(spec);
   if (spec.subformat === "monolithicSparse") return new SparseWriter(spec);
+  if (spec.subformat === "twoGbMaxExtentSparse") return new SplitSparseWriter(spec);
   return new FlatWriter(spec);
 }
 
-/** qemu-img has no way to set the content id, and does not write VMFS descriptors. */
+/** qemu-img has no way to set the ids, and does not write VMFS descriptors. */
 function qemuArguments(target: TargetSpec): readonly string[] | null {
   if (losses(target).some(({ severity }) => severity === "blocker")) return null;
-  const { subformat, adapterType, hwVersion } = readSpec(target);
-  if (subformat === "vmfs") return null;
-  return ["-O", "vmdk", "-o", `subformat=${subformat},adapter_type=${adapterType},hwversion=${hwVersion}`];
+  const { subformat, adapterType, hwVersion, zeroedGrains } = readSpec(target);
+  if (subformat === "vmfs" || subformat === "vmfsThin") return null;
+  const zeroed = zeroedGrains ? ",zeroed_grain=on" : "";
+  return ["-O", "vmdk", "-o", `subformat=${subformat},adapter_type=${adapterType},hwversion=${hwVersion}${zeroed}`];
 }

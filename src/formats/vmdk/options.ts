@@ -2,7 +2,7 @@ import { DiskError } from "../../core/errors.ts";
 import { plainName } from "../../core/file-name.ts";
 import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
 import { formatDescriptor } from "./descriptor.ts";
-import { SECTOR, tableSpanOf } from "./spec.ts";
+import { GTES_PER_GT, SECTOR } from "./spec.ts";
 
 export const GRAIN = 64 << 10;
 export const DESCRIPTOR_SECTORS = 20;
@@ -11,7 +11,18 @@ export const MOST_FILE_SECTORS = 2 ** 32;
 /** ESXi's largest disk. */
 const MOST_BYTES = 62 * 2 ** 40 - 512;
 
-export type Subformat = "monolithicSparse" | "streamOptimized" | "monolithicFlat" | "vmfs";
+export type Subformat =
+  | "monolithicSparse"
+  | "streamOptimized"
+  | "monolithicFlat"
+  | "twoGbMaxExtentSparse"
+  | "twoGbMaxExtentFlat"
+  | "vmfs"
+  | "vmfsThin";
+/** VMware's own size of a split disk's extents: whole grains, and with its tables a file stays under 2 GiB. */
+const SPLIT_SECTORS = 4_192_256;
+/** Files of a split disk; more than any VMware product's virtual machine has been given. */
+const MOST_SPLITS = 999;
 
 export const OPTIONS: readonly TargetOption[] = [
   {
@@ -22,7 +33,10 @@ export const OPTIONS: readonly TargetOption[] = [
       { value: "monolithicSparse", label: "One growing file (Workstation, Fusion, VirtualBox)" },
       { value: "streamOptimized", label: "Compressed stream (OVA, ESXi import, AWS)" },
       { value: "monolithicFlat", label: "Descriptor and flat file" },
+      { value: "twoGbMaxExtentSparse", label: "Growing files of 2 GB (FAT, Workstation)" },
+      { value: "twoGbMaxExtentFlat", label: "Flat files of 2 GB" },
       { value: "vmfs", label: "Descriptor and flat file for an ESXi datastore" },
+      { value: "vmfsThin", label: "The same, marked as thin provisioned" },
     ],
     initial: "monolithicSparse",
   },
@@ -46,9 +60,26 @@ export const OPTIONS: readonly TargetOption[] = [
     initial: "7",
   },
   {
+    name: "zeroed_grain",
+    label: "Zeroed grains",
+    help: "Whether a growing disk may mark grains as zero without storing them (header version 2); for layers made over it.",
+    choices: [
+      { value: "off", label: "No" },
+      { value: "on", label: "Yes" },
+    ],
+    initial: "off",
+  },
+  {
     name: "cid",
     label: "Content ID",
     help: "Eight hexadecimal digits; empty: derived from the disk's content. Layers of a chain refer to it.",
+    choices: null,
+    initial: "",
+  },
+  {
+    name: "id",
+    label: "Disk UUID",
+    help: "The UUID by which VMware and VirtualBox know the disk; empty: none, they give it one.",
     choices: null,
     initial: "",
   },
@@ -64,7 +95,12 @@ export interface VmdkSpec {
   readonly hwVersion: string;
   readonly cid: number;
   readonly identity: Uint8Array;
+  readonly zeroedGrains: boolean;
+  /** In lower case; null: none. */
+  readonly uuid: string | null;
 }
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 const option = ({ options }: TargetSpec, name: string): string =>
   options[name] ?? (OPTIONS.find((o) => o.name === name) as TargetOption).initial;
@@ -80,6 +116,11 @@ function contradictions(spec: TargetSpec): string[] {
   const cid = option(spec, "cid");
   if (cid !== "" && (!/^[0-9a-f]{8}$/i.test(cid) || /^fffffff[ef]$/i.test(cid)))
     found.push(`cid is "${cid}", expected eight hexadecimal digits other than ffffffff and fffffffe`);
+  const id = option(spec, "id");
+  if (id !== "" && !UUID.test(id)) found.push(`id is "${id}", expected a UUID such as 01234567-89ab-4cde-8f01-23456789abcd`);
+  const subformat = option(spec, "subformat");
+  if (option(spec, "zeroed_grain") === "on" && !/^(monolithic|twoGbMaxExtent)Sparse$/.test(subformat))
+    found.push(`zeroed_grain is for growing disks, not for ${subformat}`);
   const name = plainName(spec.name);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: a line break would end the extent's line in the descriptor
   if (name === "" || /["\u0000-\u001f\u007f]/.test(name)) found.push(`the name "${spec.name}" cannot stand in a descriptor`);
@@ -99,6 +140,8 @@ export function readSpec(spec: TargetSpec): VmdkSpec {
     hwVersion: option(spec, "hwversion"),
     cid: cid === "" ? derivedCid(spec.identity) : Number.parseInt(cid, 16),
     identity: spec.identity,
+    zeroedGrains: option(spec, "zeroed_grain") === "on",
+    uuid: option(spec, "id") === "" ? null : option(spec, "id").toLowerCase(),
   };
 }
 
@@ -108,7 +151,7 @@ function derivedCid(identity: Uint8Array): number {
   return cid >= 0xffff_fffe ? cid - 2 : cid;
 }
 
-/** Sectors before the first grain of a monolithicSparse file: header, descriptor, two directories with all their tables. */
+/** Sectors before the first grain of a growing file: header, descriptor, two directories with all their tables. */
 export interface SparseLayout {
   readonly tables: number;
   readonly directorySectors: number;
@@ -117,10 +160,10 @@ export interface SparseLayout {
   readonly overHead: number;
 }
 const GT_SECTORS = 4;
-export function sparseLayout(sectors: number): SparseLayout {
-  const tables = Math.ceil((sectors * SECTOR) / tableSpanOf(GRAIN));
+export function sparseLayout(sectors: number, descriptorSectors = DESCRIPTOR_SECTORS): SparseLayout {
+  const tables = Math.ceil((sectors * SECTOR) / (GRAIN * GTES_PER_GT));
   const directorySectors = Math.ceil((tables * 4) / SECTOR);
-  const rgd = 1 + DESCRIPTOR_SECTORS;
+  const rgd = 1 + descriptorSectors;
   const gd = rgd + directorySectors + tables * GT_SECTORS;
   const end = gd + directorySectors + tables * GT_SECTORS;
   const grainSectors = GRAIN / SECTOR;
@@ -152,6 +195,13 @@ export function losses(spec: TargetSpec): readonly Loss[] {
         severity: "warning",
       });
   }
+  const splits = Math.ceil(sectors / SPLIT_SECTORS);
+  if (isSplit(subformat) && splits > MOST_SPLITS)
+    found.push({
+      what: "The disk is too large for files of 2 GB",
+      why: `It would consist of ${splits} files; at most ${MOST_SPLITS} are written. Choose another kind.`,
+      severity: "blocker",
+    });
   if (spec.size > MOST_BYTES)
     found.push({
       what: "The disk is too large for a VMDK",
@@ -161,10 +211,37 @@ export function losses(spec: TargetSpec): readonly Loss[] {
   return found;
 }
 
-/** The descriptor for these extent lines. */
-export function describe(spec: VmdkSpec, extents: readonly string[]): Uint8Array<ArrayBuffer> {
-  const { subformat, cid, identity, adapterType, hwVersion, sectors } = spec;
-  return formatDescriptor({ createType: subformat, cid, identity, extents, adapterType, hwVersion, sectors });
+const isSplit = (subformat: Subformat): boolean => subformat.startsWith("twoGbMaxExtent");
+
+/** A data file of a new disk that has a descriptor of its own. */
+export interface NewExtent {
+  readonly name: string;
+  readonly sectors: number;
+  readonly line: string;
+}
+
+/** The files beside the descriptor, with the names that VMware's tools give them. */
+export function extentsOf({ subformat, name, sectors }: VmdkSpec): readonly NewExtent[] {
+  const stem = name.replace(/\.vmdk$/i, "");
+  if (!isSplit(subformat)) {
+    const flat = `${stem}-flat.vmdk`;
+    // ESXi writes no offset, and qemu-img takes none.
+    return [
+      { name: flat, sectors, line: subformat === "monolithicFlat" ? `RW ${sectors} FLAT "${flat}" 0` : `RW ${sectors} VMFS "${flat}"` },
+    ];
+  }
+  const sparse = subformat === "twoGbMaxExtentSparse";
+  return Array.from({ length: Math.ceil(sectors / SPLIT_SECTORS) }, (_, i) => {
+    const own = Math.min(SPLIT_SECTORS, sectors - i * SPLIT_SECTORS);
+    const part = `${stem}-${sparse ? "s" : "f"}${String(i + 1).padStart(3, "0")}.vmdk`;
+    return { name: part, sectors: own, line: sparse ? `RW ${own} SPARSE "${part}"` : `RW ${own} FLAT "${part}" 0` };
+  });
+}
+
+/** The descriptor, for the lines of `extentsOf` unless others are given. ESXi knows a thin disk by a setting, not by its type. */
+export function describe(spec: VmdkSpec, lines = extentsOf(spec).map(({ line }) => line)): Uint8Array<ArrayBuffer> {
+  const thin = spec.subformat === "vmfsThin";
+  return formatDescriptor({ ...spec, createType: thin ? "vmfs" : spec.subformat, extents: lines, thin });
 }
 
 /** An embedded descriptor fills its sectors with zeros. */

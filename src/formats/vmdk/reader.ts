@@ -2,28 +2,15 @@ import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, Extent, FileReference, Json, Note, OpenContext, Volume } from "../../core/model.ts";
 import { type Descriptor, type ExtentLine, looksLikeDescriptor, NO_PARENT, parseDescriptor } from "./descriptor.ts";
 import { flatPart, type Part, reviewFlatFiles, type UsedRange, zeroPart } from "./flat.ts";
-import { openSparse, push, type SparseExtent, SparseMap } from "./sparse.ts";
-import { COWD_MAGIC, MAGIC, MOST_DESCRIPTOR_BYTES, MOST_DIRECTORY_BYTES, MOST_SECTORS, SECTOR, SESPARSE_MAGIC } from "./spec.ts";
+import { openHosted } from "./hosted.ts";
+import { isSparse, namesDevice, openSparse, refusals, sparseKind } from "./kinds.ts";
+import { push, type SparseExtent, SparseMap } from "./sparse.ts";
+import { MOST_DESCRIPTOR_BYTES, MOST_DIRECTORY_BYTES, SECTOR } from "./spec.ts";
 
 const ENOUGH = 4096;
 const PROBED_BYTES = 4096;
 
-/** [1] createType: those whose extents are plain files, hosted sparse extents or nothing at all. */
-const READABLE_TYPES = new Set([
-  "monolithicsparse",
-  "monolithicflat",
-  "2gbmaxextentsparse",
-  "2gbmaxextentflat",
-  "twogbmaxextentsparse",
-  "twogbmaxextentflat",
-  "streamoptimized",
-  "vmfs",
-  "vmfsthin",
-  "vmfseagerzeroedthick",
-  "vmfspreallocated",
-]);
 const SPLIT_TYPE = /^(2|two)gbmaxextent/i;
-const READABLE_EXTENTS = new Set(["FLAT", "VMFS", "SPARSE", "ZERO"]);
 
 /** A volume whose sparse extents the checker can look into. */
 export interface VmdkVolume extends Volume {
@@ -57,13 +44,12 @@ const newAssembly = (file: ByteSource): Assembly => ({
   size: 0,
 });
 
+/** Opens a descriptor with its extents, or a file that is itself a sparse extent. */
 export async function openVmdk(file: ByteSource, context: OpenContext): Promise<VmdkVolume> {
   const head = await file.read(0, Math.min(file.size, PROBED_BYTES));
-  const view = new DataView(head.buffer);
-  if (head.length >= 4 && view.getUint32(0, true) === MAGIC) return openSparseFile(file, context);
-  if (head.length >= 32 && view.getUint32(0, true) === COWD_MAGIC) return infoOnly(file, "vmfsSparse (COWD)", view.getUint32(12, true));
-  if (head.length >= 32 && view.getBigUint64(0, true) === SESPARSE_MAGIC)
-    return infoOnly(file, "seSparse", Number(view.getBigUint64(16, true)));
+  const kind = sparseKind(head);
+  if (kind === "SPARSE") return openSparseFile(file, context);
+  if (kind !== null) return openSnapshotExtent(file, kind, context);
   if (!looksLikeDescriptor(head))
     throw new DiskError("wrong-format", `vmdk: ${file.name} begins neither as a sparse extent nor as a descriptor`, {
       file: file.name,
@@ -72,20 +58,22 @@ export async function openVmdk(file: ByteSource, context: OpenContext): Promise<
   return openDescriptorFile(file, context);
 }
 
-/** An extent of a kind that is not read yet, opened alone: only its size is told. */
-function infoOnly(file: ByteSource, variant: string, sectors: number): VmdkVolume {
-  if (sectors < 1 || sectors > MOST_SECTORS)
-    throw new DiskError("corrupt", `vmdk: the capacity of this ${variant} extent is ${sectors} sectors`, { file: file.name });
+/**
+ * A COWD or seSparse extent without its descriptor. Nearly all are snapshots, and only the descriptor says over what: read alone, the
+ * disk would have zeros where its parent's data belong.
+ */
+async function openSnapshotExtent(file: ByteSource, kind: SparseExtent["kind"], context: OpenContext): Promise<VmdkVolume> {
   const assembly = newAssembly(file);
-  assembly.size = sectors * SECTOR;
-  assembly.unsupported.push(`${variant} extents`);
-  return toVolume(assembly, variant, null);
+  const extent = await openSparse(file, kind, assembly.budget, context.compute.scanTable);
+  addSparse(assembly, extent, 0, extent.header.capacity, file.name);
+  assembly.unsupported.push(`a ${kind} extent alone (open its descriptor, the small .vmdk, which says whether it has a parent)`);
+  return toVolume(assembly, kind === "VMFSSPARSE" ? "vmfsSparse" : "seSparse", null);
 }
 
 /** [1] "Hosted Sparse Extents": one file with an embedded descriptor, or an extent of a split disk. */
 async function openSparseFile(file: ByteSource, context: OpenContext): Promise<VmdkVolume> {
   const assembly = newAssembly(file);
-  const extent = await openSparse(file, assembly.budget);
+  const extent = await openHosted(file, assembly.budget, context.compute.scanTable);
   const { header } = extent;
   const descriptor = await embeddedDescriptor(extent);
   const lines = descriptor?.extents ?? [];
@@ -96,10 +84,10 @@ async function openSparseFile(file: ByteSource, context: OpenContext): Promise<V
       text: `${file.name} is one extent; if it belongs to a larger disk, open the descriptor (the small .vmdk) instead`,
     });
   if (lines.length > 1) assembly.unsupported.push(`an embedded descriptor with ${lines.length} extents`);
-  if (descriptor !== null && !alone) reviewType(assembly, descriptor);
+  if (descriptor !== null && !alone) assembly.unsupported.push(...refusals(descriptor));
   const stated = lines.length === 1 ? (lines[0] as ExtentLine) : null;
   // The name in the line is ignored: a renamed image must open.
-  addSparse(assembly, extent, context, 0, embeddedSize(extent, stated, assembly.notes), file.name);
+  addSparse(assembly, extent, 0, embeddedSize(extent, stated, assembly.notes), file.name);
   if (stated?.access === "NOACCESS") refuseAccess(file, stated);
   if (header.compressed && descriptor === null) assembly.notes.push({ severity: "warning", text: `${file.name} has no descriptor` });
   return toVolume(assembly, descriptor?.createType || "SPARSE", descriptor);
@@ -143,7 +131,7 @@ async function openDescriptorFile(file: ByteSource, context: OpenContext): Promi
   const descriptor = parseDescriptor(await file.read(0, file.size), file.name, 0);
   if (descriptor.extents.length === 0) throw new DiskError("corrupt", "vmdk: the descriptor lists no extents", { file: file.name, at: 0 });
   const assembly = newAssembly(file);
-  reviewType(assembly, descriptor);
+  assembly.unsupported.push(...refusals(descriptor));
   const total = descriptor.extents.reduce((sum, { size }) => sum + size, 0);
   if (total > Number.MAX_SAFE_INTEGER)
     throw new DiskError("limit", `vmdk: the extents add up to ${total} bytes, more than 2^53`, { file: file.name, at: 0 });
@@ -155,20 +143,6 @@ async function openDescriptorFile(file: ByteSource, context: OpenContext): Promi
   }
   await addExtents(assembly, file, descriptor.extents, context);
   return toVolume(assembly, descriptor.createType, descriptor);
-}
-
-const NAMES_SHOWN = 3;
-
-/** Names what makes this image unreadable here. */
-function reviewType(assembly: Assembly, { createType, extents, encrypted }: Descriptor): void {
-  if (createType !== "" && !READABLE_TYPES.has(createType.toLowerCase())) assembly.unsupported.push(`createType "${createType}"`);
-  for (const type of new Set(extents.map((extent) => extent.type)))
-    if (!READABLE_EXTENTS.has(type)) {
-      const names = extents.flatMap((extent) => (extent.type === type && extent.name !== "" ? [extent.name] : []));
-      const shown = names.slice(0, NAMES_SHOWN).join(", ") + (names.length > NAMES_SHOWN ? ", …" : "");
-      assembly.unsupported.push(`${type} extents${shown && ` (${shown})`}`);
-    }
-  if (encrypted) assembly.unsupported.push("encryption");
 }
 
 async function addExtents(assembly: Assembly, descriptor: ByteSource, lines: readonly ExtentLine[], context: OpenContext): Promise<void> {
@@ -187,13 +161,13 @@ async function addExtents(assembly: Assembly, descriptor: ByteSource, lines: rea
     const index = byName.get(line.name) ?? (await resolveExtent(assembly, descriptor, line, context));
     byName.set(line.name, index);
     const source = assembly.files[index] as ByteSource;
-    if (line.type === "SPARSE") {
+    if (isSparse(line.type)) {
       if (sparseFiles.has(index))
         throw new DiskError("corrupt", `vmdk: descriptor line ${line.line} uses ${source.name} a second time`, { file: descriptor.name });
       sparseFiles.add(index);
-      const extent = await openSparse(source, assembly.budget);
+      const extent = await openSparse(source, line.type, assembly.budget, context.compute.scanTable);
       requireSize(descriptor, line, extent);
-      addSparse(assembly, extent, context, index, line.size, line.name);
+      addSparse(assembly, extent, index, line.size, line.name);
     } else {
       assembly.parts.push(flatPart(start, line, source, index));
       used.push({ file: index, start: line.offset, end: line.offset + line.size, line: line.line });
@@ -232,12 +206,14 @@ async function resolveExtent(assembly: Assembly, descriptor: ByteSource, line: E
     });
   };
   if (line.name === descriptor.name) itself();
-  const source = await context.resolve({ role: "extent", name: line.name, id: null, format: line.type === "SPARSE" ? "vmdk" : "raw" });
-  if (source === null)
-    throw new DiskError("missing-file", `vmdk: the extent “${line.name}” (descriptor line ${line.line}) was not given`, {
+  const source = await context.resolve({ role: "extent", name: line.name, id: null, format: isSparse(line.type) ? "vmdk" : "raw" });
+  if (source === null) {
+    const what = namesDevice(line.name) ? "is a device of the machine where the disk was made" : "was not given";
+    throw new DiskError("missing-file", `vmdk: the extent “${line.name}” (descriptor line ${line.line}) ${what}`, {
       file: descriptor.name,
       needs: line.name,
     });
+  }
   if (isSame(source, descriptor) || (source.name === descriptor.name && source.size === descriptor.size)) itself();
   const known = assembly.files.findIndex((other) => isSame(source, other));
   return known >= 0 ? known : assembly.files.push(source) - 1;
@@ -250,15 +226,16 @@ function isSame(a: ByteSource, b: ByteSource): boolean {
 }
 
 /** `size` bytes of the disk come from this extent. */
-function addSparse(assembly: Assembly, extent: SparseExtent, context: OpenContext, file: number, size: number, filename: string): void {
-  const { header } = extent;
-  const map = new SparseMap(extent, context.compute.scanTable, file);
+function addSparse(assembly: Assembly, extent: SparseExtent, file: number, size: number, filename: string): void {
+  const { header, kind } = extent;
+  const map = new SparseMap(extent, file);
   const start = assembly.size;
   assembly.parts.push({ start, length: size, extents: (from, length, signal) => map.extents(from, length, signal) });
   assembly.sparse.push({ start, extent });
   assembly.notes.push(...extent.notes);
+  assembly.unsupported.push(...extent.unsupported);
   const compressed = header.compressed ? { compressed: true } : {};
-  assembly.details.push({ filename, format: "SPARSE", "virtual-size": size, "cluster-size": header.grain, ...compressed });
+  assembly.details.push({ filename, format: kind, "virtual-size": size, "cluster-size": header.grain, ...compressed });
   assembly.size += size;
 }
 

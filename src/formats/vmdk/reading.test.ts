@@ -56,6 +56,7 @@ const u32 = (bytes: Uint8Array, at: number) => new DataView(bytes.buffer).getUin
 const DIRECTORY = Number(Header.read(sparse).gdOffset) * SECTOR;
 const REDUNDANT = Number(Header.read(sparse).rgdOffset) * SECTOR;
 const TABLE = u32(sparse, DIRECTORY) * SECTOR;
+const REDUNDANT_TABLE = u32(sparse, REDUNDANT) * SECTOR;
 
 describe("descriptor files", () => {
   const a = memorySource("a.bin", noise(2 * MIB, 1));
@@ -130,21 +131,38 @@ describe("descriptor files", () => {
     expect(error.message).toContain("loop");
   });
 
-  test("what is not read yet opens for inspection and asks for no file", async () => {
-    for (const [type, line] of [
-      ["vmfsSparse", 'RW 2048 VMFSSPARSE "x-delta.vmdk"'],
-      ["seSparse", 'RW 2048 SESPARSE "x-sesparse.vmdk"'],
-      ["fullDevice", 'RW 2048 FLAT "/dev/sda" 0'],
-      ["custom", 'RW 2048 FLAT "a.bin" 0'],
-      ["vmfsRawDeviceMap", 'RW 2048 VMFSRDM "x-rdm.vmdk"'],
+  test("what lies on devices opens for inspection and asks for no file", async () => {
+    for (const [type, line, reason] of [
+      ["fullDevice", 'RW 2048 FLAT "/dev/sda" 0', "an extent that is the device /dev/sda"],
+      [
+        "partitionedDevice",
+        'RW 63 FLAT "a.bin" 0\nRW 1985 FLAT "\\\\.\\PhysicalDrive0" 63',
+        "an extent that is the device \\\\.\\PhysicalDrive0",
+      ],
+      ["vmfsRDM", 'RW 2048 VMFSRDM "x-rdm.vmdk"', 'createType "vmfsRDM" (a device mapping'],
+      ["vmfsRaw", 'RW 2048 VMFSRAW "/vmfs/devices/disks/x"', 'createType "vmfsRaw" (a device mapping'],
+      ["vmfsPassthroughRawDeviceMap", 'RW 2048 VMFSRDM "x-rdmp.vmdk"', 'createType "vmfsPassthroughRawDeviceMap" (a device'],
+      ["vmfs", 'RW 2048 VMFSRDM "x-rdm.vmdk"', "VMFSRDM extents (x-rdm.vmdk), which stand for a device"],
+      ["nonsense", 'RW 2048 FLAT "a.bin"', 'createType "nonsense"'],
     ] as const) {
       const volume = await open(descriptor(line, type));
-      expect([volume.size, volume.unsupported[0]]).toEqual([MIB, `createType "${type}"`]);
+      expect(volume.size).toBe(MIB);
+      expect(volume.unsupported[0]).toContain(reason);
       expect((await failure(volume.extents(0, 512))).code).toBe("unsupported");
     }
     const encrypted = await open(descriptor("RW 2048 ZERO", "monolithicFlat", 'encryptionKeys="vmware:key/x"\n'));
     expect([encrypted.encrypted, encrypted.unsupported]).toEqual([true, ["encryption"]]);
   });
+
+  test.each(["vmfs", "vmfsThin", "vmfsEagerZeroedThick", "vmfsPreallocated", "fullDevice", "partitionedDevice", "custom"])(
+    "%s: plain files, with an offset, and change tracking",
+    async (type) => {
+      const lines = descriptor('RW 1024 VMFS "a.bin" 512\nchangeTrackPath="d-ctk.vmdk"', type);
+      const volume = await open(lines, "d.vmdk", [a]);
+      expectSame(await readVolume(volume), await a.read(512 * SECTOR, MIB / 2));
+      expect([volume.variant, volume.unit, volume.notes[0]?.text]).toEqual([type, 0, expect.stringContaining("changed block tracking")]);
+    },
+  );
 
   test("a parent is named with its CID; without a name the layer cannot be read", async () => {
     const layer = (hint: string) => text(`version=1\nCID=2\nparentCID=0badcafe\n${hint}createType="twoGbMaxExtentFlat"\nRW 1 ZERO\n`);
@@ -324,6 +342,16 @@ describe("check", () => {
     expect(far.findings).toContainEqual(
       expect.objectContaining({ severity: "corruption", at: TABLE + 4, guest: { start: GRAIN, length: GRAIN } }),
     );
+  });
+
+  test("lost grains are leaks: plain ones by their size, compressed ones by their sectors", async () => {
+    const plain = await check(changed(sparse, (view) => [TABLE, REDUNDANT_TABLE].forEach((at) => void view.setUint32(at + 4, 0, true))));
+    expect(plain).toMatchObject({ corruptions: 0, leaks: 1, findings: [{ severity: "leak", at: u32(sparse, TABLE + 4) * SECTOR }] });
+    const directory = Number(Header.read(stream, stream.length - 1024).gdOffset) * SECTOR;
+    const table = u32(stream, directory) * SECTOR;
+    const [first, second] = [u32(stream, table + 4), u32(stream, table + 8)];
+    const packed = await check(changed(stream, (view) => view.setUint32(table + 4, 0, true)));
+    expect(packed).toMatchObject({ corruptions: 0, leaks: second - first, findings: [{ severity: "leak", at: first * SECTOR }] });
   });
 
   test("the markers of a stream", async () => {

@@ -6,123 +6,37 @@ import {
   type Range,
   RUN_DATA,
   RUN_HOLE,
+  RUN_PACKED,
   RUN_ZERO,
-  type ScanTable,
-  type TableLayout,
   type TableRuns,
 } from "../../core/model.ts";
-import { type Directory, readDirectory } from "./directory.ts";
+import type { Directory } from "./directory.ts";
 import { GrainTables } from "./grain-tables.ts";
 import { inflatedLength } from "./inflated-length.ts";
-import {
-  GRAIN_HEADER_BYTES,
-  GTE_ZEROED,
-  GTES_PER_GT,
-  Header,
-  MARKER_EOS,
-  MARKER_FOOTER,
-  Marker,
-  parseHeader,
-  SECTOR,
-  type SparseHeader,
-  tableSpan,
-} from "./spec.ts";
+import { GRAIN_HEADER_BYTES, SECTOR, type SparseHeader, tableSpan } from "./spec.ts";
 
 /** Extents per answer, about. */
 const ENOUGH = 4096;
 /** Marker, data and padding of a grain that does not shrink: qemu-img allows twice the grain. */
 const recordBound = (grain: number): number => grain * 2 + SECTOR;
 
-/** One hosted sparse extent: header, directory and tables. Positions on the disk count from the extent's own start. */
+/**
+ * One sparse extent of any kind: header, directory and tables. Positions on the disk count from the extent's own start.
+ */
 export interface SparseExtent {
+  /** As the descriptor's extent line calls it. */
+  readonly kind: "SPARSE" | "VMFSSPARSE" | "SESPARSE";
   readonly source: ByteSource;
   readonly header: SparseHeader;
   /** The primary directory, or the redundant one in its place. */
   readonly directory: Directory;
+  /** Where the room that grains were given ends; 0: that is not told, so lost grains cannot be found. */
+  readonly grainsEnd: number;
   readonly notes: readonly Note[];
-}
-
-/** Opens a sparse extent; `budget` bounds the bytes of all directories of a disk together. */
-export async function openSparse(source: ByteSource, budget: { directoryBytes: number }): Promise<SparseExtent> {
-  const { name: file } = source;
-  if (source.size < Header.bytes)
-    throw new DiskError("corrupt", `vmdk: the file ends at byte ${source.size}, inside its header: it is truncated`, { file, at: 0 });
-  const first = parseHeader(await source.read(0, Header.bytes), 0, file);
-  const header = first.directory === null ? await readFooter(source, first) : first;
-  if (header.overHead > source.size)
-    throw new DiskError(
-      "corrupt",
-      `vmdk: overHead is ${header.overHead / SECTOR}, but the file ends at byte ${source.size}: it is truncated`,
-      {
-        file,
-        at: Header.offsetOf("overHead"),
-      },
-    );
-  const notes: Note[] = [];
-  if (header.dirty || first.dirty)
-    notes.push({
-      severity: "warning",
-      text: `${file} was not closed properly (uncleanShutdown): the last writes before that may be missing`,
-    });
-  if (header.unknownFlags !== 0)
-    notes.push({ severity: "warning", text: `${file} has unknown flags 0x${header.unknownFlags.toString(16)}` });
-  if (first.directory !== null && header.compressed && header.markers && !(await endsWithFooter(source)))
-    notes.push({
-      severity: "info",
-      text: `${file} has no footer and no end-of-stream marker (qemu-img leaves them out): VMware's tools and 7-Zip may refuse it`,
-    });
-  const directory = await chooseDirectory(source, header, budget, notes);
-  return { source, header, directory, notes };
-}
-
-/** [1] "Stream-Optimized Compressed Sparse Extents": footer marker, footer and end-of-stream marker end the file. */
-async function readFooter(source: ByteSource, header: SparseHeader): Promise<SparseHeader> {
-  const { name: file, size } = source;
-  const at = size - 3 * SECTOR;
-  if (at < Header.bytes || !(await endsWithFooter(source)))
-    throw new DiskError(
-      "corrupt",
-      `vmdk: gdOffset is -1, but the file does not end with the footer that has the true one: it is truncated or still being written`,
-      { file, at: Header.offsetOf("gdOffset") },
-    );
-  const footer = parseHeader(await source.read(at + SECTOR, Header.bytes), at + SECTOR, file);
-  const same = (["version", "flags", "capacity", "grain", "compressed"] as const).find((field) => footer[field] !== header[field]);
-  if (same !== undefined || footer.directory === null)
-    throw new DiskError("corrupt", `vmdk: the footer's ${same ?? "gdOffset"} contradicts the header`, { file, at: at + SECTOR });
-  return { ...footer, descriptor: header.descriptor };
-}
-
-async function endsWithFooter(source: ByteSource): Promise<boolean> {
-  const at = source.size - 3 * SECTOR;
-  if (at < Header.bytes || at % SECTOR !== 0) return false;
-  const tail = await source.read(at, 3 * SECTOR);
-  const footer = Marker.read(tail);
-  const end = Marker.read(tail, 2 * SECTOR);
-  return footer.size === 0 && footer.type === MARKER_FOOTER && end.val === 0n && end.size === 0 && end.type === MARKER_EOS;
-}
-
-/** The primary directory; the redundant one only when the primary cannot be used and the redundant one is sound. */
-async function chooseDirectory(
-  source: ByteSource,
-  header: SparseHeader,
-  budget: { directoryBytes: number },
-  notes: Note[],
-): Promise<Directory> {
-  try {
-    return await readDirectory(source, header, "gdOffset", budget);
-  } catch (error) {
-    if (!(error instanceof DiskError) || error.code !== "corrupt" || header.redundant === null) throw error;
-    const redundant = await readDirectory(source, header, "rgdOffset", budget).catch((second: unknown) => {
-      if (second instanceof DiskError && second.code === "corrupt") return null;
-      throw second;
-    });
-    if (redundant === null) throw error;
-    notes.push({
-      severity: "warning",
-      text: `${source.name}: the grain directory is damaged, its redundant copy is used: ${error.message}`,
-    });
-    return redundant;
-  }
+  /** What is well formed, but keeps the data from being read here. */
+  readonly unsupported: readonly string[];
+  /** What a table says; entries that mean nothing come out as RUN_PACKED. */
+  runsOf(table: Uint8Array): TableRuns;
 }
 
 /** A grain that an entry places in the file. */
@@ -136,28 +50,13 @@ interface Grain {
 /** Answers `extents` for one sparse extent, whose source is `files[fileIndex]` of the volume. */
 export class SparseMap {
   readonly #extent: SparseExtent;
-  readonly #scan: ScanTable;
   readonly #fileIndex: number;
-  readonly #layout: TableLayout;
   readonly #tables: GrainTables;
 
-  constructor(extent: SparseExtent, scan: ScanTable, fileIndex: number) {
+  constructor(extent: SparseExtent, fileIndex: number) {
     this.#extent = extent;
     this.#tables = new GrainTables(extent.source, extent.directory);
-    this.#scan = scan;
     this.#fileIndex = fileIndex;
-    this.#layout = {
-      entryBytes: 4,
-      endian: "le",
-      mask: 0xffff_ffffn,
-      scale: SECTOR,
-      base: 0,
-      unit: extent.header.grain,
-      hole: 0n,
-      zero: extent.header.zeroedGrains ? BigInt(GTE_ZEROED) : null,
-      zeroBits: 0n,
-      packedBits: 0n,
-    };
   }
 
   /** See `Volume.extents`; stops early before a second read of tables and before damage. */
@@ -195,7 +94,7 @@ export class SparseMap {
   /** Adds what one table says about `from..to`. */
   async #addTable(out: Extent[], index: number, table: Uint8Array, from: number, to: number): Promise<void> {
     const { header } = this.#extent;
-    const runs = this.#scan(table, this.#layout);
+    const runs = this.#extent.runsOf(table);
     const base = index * tableSpan(header);
     const places = header.compressed ? sortedPlaces(runs, header.grain) : null;
     for (let r = 0; r < runs.length; r++) {
@@ -204,6 +103,7 @@ export class SparseMap {
       const stop = Math.min(runStart + (runs.count[r] as number) * header.grain, to);
       if (start >= stop) continue;
       const kind = runs.kind[r] as number;
+      if (kind === RUN_PACKED) throw this.#badEntry(index, (start - base) / header.grain, start, stop);
       if (kind === RUN_HOLE || kind === RUN_ZERO) push(out, { kind: kind === RUN_HOLE ? "hole" : "zero", start, length: stop - start });
       else if (places === null) this.#addRaw(out, { start, length: stop - start, at: (runs.at[r] as number) + (start - runStart) });
       else await this.#addPacked(out, places, { start, length: stop - start, at: runs.at[r] as number }, runStart);
@@ -228,6 +128,17 @@ export class SparseMap {
   #wholeGrains(run: Grain, inside: number): number {
     const { grain } = this.#extent.header;
     return Math.max(0, Math.floor((run.start + inside) / grain) * grain - run.start);
+  }
+
+  #badEntry(table: number, entry: number, start: number, end: number): DiskError {
+    const { source, directory, header } = this.#extent;
+    const number = Math.floor(entry);
+    const at = directory.tableAt(table) + number * directory.entryBytes;
+    return new DiskError("corrupt", `vmdk: grain table ${table}, entry ${number} is none of the kinds that there are`, {
+      file: source.name,
+      at,
+      guest: { start, length: Math.min(header.grain - (start % header.grain), end - start) },
+    });
   }
 
   #badGrain(guest: Range, at: number, needed: number): DiskError {
@@ -287,7 +198,7 @@ function sortedPlaces(runs: TableRuns, grain: number): Float64Array {
   const places: number[] = [];
   for (let r = 0; r < runs.length; r++) {
     if (runs.kind[r] !== RUN_DATA) continue;
-    for (let i = 0; i < Math.min(runs.count[r] as number, GTES_PER_GT); i++) places.push((runs.at[r] as number) + i * grain);
+    for (let i = 0; i < (runs.count[r] as number); i++) places.push((runs.at[r] as number) + i * grain);
   }
   return Float64Array.from(places).sort();
 }

@@ -72,12 +72,16 @@ export const MOST_DIRECTORY_BYTES = 64 << 20;
 export const MOST_EXTENTS = 10_000;
 export const MOST_SECTORS = Math.floor(Number.MAX_SAFE_INTEGER / SECTOR);
 
-/** A validated header: places and lengths in bytes. */
+/** A validated header of any kind of sparse extent: places and lengths in bytes. */
 export interface SparseHeader {
+  /** How long the header is. */
+  readonly length: number;
   readonly version: number;
   readonly flags: number;
   readonly capacity: number;
   readonly grain: number;
+  /** Entries of a grain table. */
+  readonly tableEntries: number;
   readonly descriptor: { readonly at: number; readonly length: number } | null;
   /** Null: the footer has it. */
   readonly directory: number | null;
@@ -90,6 +94,12 @@ export interface SparseHeader {
   readonly markers: boolean;
   readonly zeroedGrains: boolean;
   readonly unknownFlags: number;
+  /** What errors call the fields, and where they lie in the file. */
+  readonly fields: Readonly<Record<"capacity" | "directory" | "redundant", FieldPlace>>;
+}
+export interface FieldPlace {
+  readonly name: string;
+  readonly at: number;
 }
 
 /** Validates the header or footer in `sector`, which lies at byte `at` of `file`. */
@@ -125,11 +135,14 @@ export function parseHeader(sector: Uint8Array, at: number, file: string): Spars
   if (!compressed && raw.compressAlgorithm !== 0) fail("compressAlgorithm", "0, as flags say that grains are not compressed");
   const markers = (raw.flags & FLAG_MARKERS) !== 0;
   if (markers && !compressed) fail("flags", "no markers in an extent that is not compressed", "unsupported");
+  const field = (name: keyof HeaderFields): FieldPlace => ({ name, at: at + Header.offsetOf(name) });
   return {
+    length: Header.bytes,
     version: raw.version,
     flags: raw.flags,
     capacity: Number(raw.capacity) * SECTOR,
     grain,
+    tableEntries: GTES_PER_GT,
     descriptor: hasDescriptor ? { at: place("descriptorOffset"), length: Number(raw.descriptorSize) * SECTOR } : null,
     directory: raw.gdOffset === GD_AT_END ? null : place("gdOffset"),
     redundant: (raw.flags & FLAG_REDUNDANT) !== 0 && raw.rgdOffset !== 0n && raw.rgdOffset !== GD_AT_END ? place("rgdOffset") : null,
@@ -139,9 +152,9 @@ export function parseHeader(sector: Uint8Array, at: number, file: string): Spars
     markers,
     zeroedGrains: (raw.flags & FLAG_ZEROED_GRAINS) !== 0,
     unknownFlags: (raw.flags & ~KNOWN_FLAGS) >>> 0,
+    fields: { capacity: field("capacity"), directory: field("gdOffset"), redundant: field("rgdOffset") },
   };
 }
 
 /** Bytes of disk that one grain table describes. */
-export const tableSpanOf = (grain: number): number => grain * GTES_PER_GT;
-export const tableSpan = ({ grain }: SparseHeader): number => tableSpanOf(grain);
+export const tableSpan = ({ grain, tableEntries }: Pick<SparseHeader, "grain" | "tableEntries">): number => grain * tableEntries;

@@ -19,7 +19,6 @@ import {
   Marker,
   NEWLINES,
   SECTOR,
-  tableSpanOf,
 } from "./spec.ts";
 
 const OVERHEAD_SECTORS = 128;
@@ -47,7 +46,7 @@ export class StreamWriter implements ImageWriter {
     this.#spec = spec;
     this.#descriptor = embeddedDescriptor(spec, "RDONLY");
     this.files = [spec.name];
-    this.#directory = new Uint32Array(Math.ceil((spec.sectors * SECTOR) / tableSpanOf(GRAIN)));
+    this.#directory = new Uint32Array(Math.ceil((spec.sectors * SECTOR) / (GRAIN * GTES_PER_GT)));
   }
 
   put(index: number, block: Block): readonly Write[] {

@@ -24,7 +24,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const MIB = 1 << 20;
 const GRAIN = 64 << 10;
-const SUBFORMATS = ["monolithicSparse", "streamOptimized", "monolithicFlat", "vmfs"] as const;
+const SINGLE = ["monolithicSparse", "streamOptimized", "monolithicFlat", "vmfs"] as const;
+const SUBFORMATS = [...SINGLE, "vmfsThin", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"] as const;
 
 /** 80 MiB and 3 sectors: three grain tables (the middle one empty), an odd end, grains that shrink and grains that do not. */
 const SAMPLE: TestDisk = {
@@ -140,10 +141,10 @@ describe("writing", () => {
   test.skipIf(qemu === null).each(SUBFORMATS)("%s: qemu-img finds the same bytes", async (subformat) => {
     const path = (await write(SAMPLE, { subformat })).save(emptyFolder());
     qemu!.must(["compare", "-f", "vmdk", "-F", "raw", path, rawSample]);
-    if (subformat !== "vmfs" && subformat !== "monolithicFlat") qemu!.must(["check", "-f", "vmdk", path]);
+    if (/Sparse|stream/.test(subformat)) qemu!.must(["check", "-f", "vmdk", path]);
     const info = JSON.parse(qemu!.must(["info", "-f", "vmdk", "--output", "json", path]));
     expect(info["virtual-size"]).toBe(SAMPLE.size);
-    expect(info["format-specific"].data["create-type"]).toBe(subformat);
+    expect(info["format-specific"].data["create-type"]).toBe(subformat === "vmfsThin" ? "vmfs" : subformat);
   });
 
   test.skipIf(sevenZip === null).each(SUBFORMATS)("%s: 7-Zip finds it sound and extracts the same bytes", async (subformat) => {
@@ -213,7 +214,7 @@ describe("writing", () => {
         { start: size - GRAIN, bytes: noise(GRAIN, 2) },
       ],
     };
-    for (const subformat of SUBFORMATS) {
+    for (const subformat of SINGLE) {
       const volume = await openWritten(vmdk, await write(disk, { subformat }));
       expect(volume.size).toBe(size);
       expectSame(await readVolume(volume, size - 2 * GRAIN, 2 * GRAIN), diskBytes(disk, size - 2 * GRAIN, 2 * GRAIN));
@@ -227,6 +228,32 @@ describe("writing", () => {
     expect(warned("vmfs", 63 * 2 ** 40)).toEqual(["blocker"]);
     expect(warned("monolithicSparse", 2 ** 53 - 1)).toEqual(["note", "warning", "blocker"]);
     expect(warned("monolithicFlat", 513)).toEqual(["note"]);
+    expect(warned("twoGbMaxExtentFlat", 999 * 2047 * MIB)).toEqual([]);
+    expect(warned("twoGbMaxExtentSparse", 999 * 2047 * MIB + 512)).toEqual(["blocker"]);
+  });
+
+  test.each(["twoGbMaxExtentSparse", "twoGbMaxExtentFlat"])("%s: files of 2047 MiB, the untouched ones too", async (subformat) => {
+    const part = 2047 * MIB;
+    const size = 3 * part + 5 * SECTOR;
+    const disk: TestDisk = {
+      size,
+      pieces: [
+        { start: part - GRAIN, bytes: noise(2 * GRAIN, 1) },
+        { start: 3 * part + SECTOR, bytes: noise(4 * SECTOR, 2) },
+      ],
+    };
+    const image = await write(disk, { subformat }, "big.vmdk");
+    const letter = subformat === "twoGbMaxExtentSparse" ? "s" : "f";
+    expect(image.files.map((file) => file.name)).toEqual(["big.vmdk", ...[1, 2, 3, 4].map((i) => `big-${letter}00${i}.vmdk`)]);
+    const volume = await openWritten(vmdk, image);
+    expect(volume.size).toBe(size);
+    for (const start of [part - MIB, 2 * part - MIB]) expectSame(await readVolume(volume, start, 2 * MIB), diskBytes(disk, start, 2 * MIB));
+    expectSame(await readVolume(volume, 3 * part, 5 * SECTOR), diskBytes(disk, 3 * part, 5 * SECTOR));
+    expect(await vmdk.check!(image.files[0]!, contextOf(image.files))).toMatchObject({ corruptions: 0, leaks: 0, findings: [] });
+    const place = emptyFolder();
+    const path = image.save(place);
+    if (qemu !== null) qemu.must(["compare", "-f", "vmdk", "-F", "raw", path, saveRaw(disk, join(place, "d.raw"))]);
+    if (vmdkinfo !== null) expect(vmdkinfo.must([path])).toContain(`(${size} bytes)`);
   });
 
   test("the descriptor: content id, controller, geometry, names", async () => {
@@ -246,6 +273,12 @@ describe("writing", () => {
       /CID=0000abcd[\s\S]*"ide"\n.*cylinders = "6"\n.*heads = "16"\n.*sectors = "63"\n.*longContentID = "[0-9a-f]{24}0000abcd"\n.*HWVersion = "13"/,
     );
     expect(await text({ subformat: "vmfs" })).toContain('createType="vmfs"\n\n# Extent description\nRW 6144 VMFS "my disk-flat.vmdk"\n');
+    expect(await text({ subformat: "vmfsThin" })).toMatch(
+      /createType="vmfs"[\s\S]*RW 6144 VMFS "my disk-flat.vmdk"\n[\s\S]*ddb.thinProvisioned = "1"\n/,
+    );
+    expect(await text({ id: "6000C29A-DC4A-120F-2ACB-5C027ECF6D0E" })).toContain(
+      'ddb.uuid = "60 00 c2 9a dc 4a 12 0f-2a cb 5c 02 7e cf 6d 0e"\nddb.uuid.image="6000c29a-dc4a-120f-2acb-5c027ecf6d0e"\n',
+    );
     const spec = specFor(target, MIB, "d.vmdk");
     for (const tail of [0xff, 0xfe]) {
       const identity = new Uint8Array(16).fill(0xff);
@@ -253,7 +286,15 @@ describe("writing", () => {
       const file = (await writeImage(target.create({ ...spec, identity }, testCompute()), [])).files[0]!;
       expect(new TextDecoder().decode(await file.read(512, 300))).toMatch(/CID=fffffff[cd]\n/);
     }
-    for (const wrong of [{ cid: "xyz" }, { cid: "ffffffff" }, { hwversion: "a" }, { subformat: "seSparse" }, { adapter_type: "" }]) {
+    for (const wrong of [
+      { cid: "xyz" },
+      { cid: "ffffffff" },
+      { hwversion: "a" },
+      { subformat: "seSparse" },
+      { adapter_type: "" },
+      { id: "1" },
+      { zeroed_grain: "on", subformat: "vmfs" },
+    ]) {
       const bad = specFor(target, MIB, "d.vmdk", wrong);
       expect(target.losses(bad)[0]!.severity).toBe("blocker");
       expect(() => target.create(bad, testCompute())).toThrow(DiskError);
