@@ -1,3 +1,4 @@
+import { plainName } from "../../core/file-name.ts";
 import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
 import { refcountBlockEntries } from "./refcounts.ts";
 import * as q from "./spec.ts";
@@ -54,8 +55,22 @@ export const OPTIONS: readonly TargetOption[] = [
   {
     name: "lazy_refcounts",
     label: "Lazy refcounts",
-    help: "Always off: reference counts are written with the image.",
-    choices: plain(["off"]),
+    help: "Lets QEMU put off counting references while it writes; the image itself is written with all of them.",
+    choices: plain(["off", "on"]),
+    initial: "off",
+  },
+  {
+    name: "data_file",
+    label: "External data file",
+    help: "Name of a second file that holds the disk's data, uncompressed; empty: one file holds all. QEMU 4.0 and later.",
+    choices: null,
+    initial: "",
+  },
+  {
+    name: "data_file_raw",
+    label: "Raw data file",
+    help: "Keeps the external data file a raw image of the disk, whatever QEMU does later.",
+    choices: plain(["off", "on"]),
     initial: "off",
   },
 ];
@@ -74,6 +89,11 @@ export interface Layout {
   /** Virtual size, in whole sectors: QEMU drops what does not fill one. */
   readonly size: number;
   readonly l1Entries: number;
+  readonly lazyRefcounts: boolean;
+  /** Name of the external data file; null: there is none. */
+  readonly dataFile: string | null;
+  /** Means nothing without a data file. */
+  readonly dataFileRaw: boolean;
 }
 
 /** `spec.options` must hold choices of OPTIONS. */
@@ -85,6 +105,7 @@ export function layoutOf(spec: TargetSpec): Layout {
   const tableSpan = (clusterSize / l2EntryBytes) * clusterSize;
   const size = Math.ceil(spec.size / 512) * 512;
   const compression = option("compression");
+  const dataFile = option("data_file") === "" ? null : option("data_file");
   return {
     version: option("compat") === "0.10" ? 2 : 3,
     clusterBits: Math.log2(clusterSize),
@@ -96,6 +117,9 @@ export function layoutOf(spec: TargetSpec): Layout {
     tableSpan,
     size,
     l1Entries: Math.max(1, Math.ceil(size / tableSpan)),
+    lazyRefcounts: option("lazy_refcounts") === "on",
+    dataFile,
+    dataFileRaw: option("data_file_raw") === "on",
   };
 }
 
@@ -129,6 +153,8 @@ export function lossesOf(spec: TargetSpec): Loss[] {
   if (version === 2 && refcountBits !== 16) block(`Reference counts of ${refcountBits} bits`, "version 2 (compat 0.10) has 16 bits only");
   if (extendedL2 && clusterSize < 2 ** q.MIN_EXTENDED_CLUSTER_BITS)
     block("Subclusters", "extended L2 entries need clusters of at least 16 KiB");
+  if (version === 2 && layout.lazyRefcounts) block("Lazy refcounts", "they need version 3 (compat 1.1)");
+  losses.push(...dataFileLosses(layout, plainName(spec.name)));
   if (compression !== "off" && refcountBits === 1)
     losses.push({
       what: "Compression saves no space",
@@ -144,15 +170,41 @@ export function lossesOf(spec: TargetSpec): Loss[] {
   return losses;
 }
 
+function dataFileLosses({ version, compression, dataFile, dataFileRaw }: Layout, imageName: string): Loss[] {
+  if (dataFile === null)
+    return dataFileRaw
+      ? [{ what: "data_file_raw changes nothing", why: "there is no such file without data_file", severity: "warning" }]
+      : [];
+  const found: Loss[] = [];
+  const block = (why: string) => found.push({ what: "An external data file", why, severity: "blocker" });
+  if (version === 2) block("it needs version 3 (compat 1.1)");
+  if (compression !== "off") block("its clusters cannot be compressed");
+  if (dataFile !== plainName(dataFile)) block(`“${dataFile}” is a path; it lies beside the image, under a plain name`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: no file system's names have them, and a NUL would end the name early
+  if (/[\u0000-\u001f\u007f]/.test(dataFile)) block("its name has control characters");
+  // Case counts on some file systems and does not on others.
+  if (dataFile.toLowerCase() === imageName.toLowerCase()) block("its name is that of the image");
+  if (new TextEncoder().encode(dataFile).length > q.MAX_DATA_FILE_NAME) block(`its name has more than ${q.MAX_DATA_FILE_NAME} bytes`);
+  if (found.length === 0)
+    found.push({
+      what: "The image consists of two files",
+      why: `the data are in ${dataFile}; QEMU looks for it in the folder where it is started`,
+      severity: "note",
+    });
+  return found;
+}
+
 /** What the refcount table, with QEMU's limit of 8 MiB, can count. */
 function largestFileOf({ clusterSize, refcountBits }: Layout): number {
   return (q.MAX_REFCOUNT_TABLE_BYTES / 8) * refcountBlockEntries(clusterSize, refcountBits) * clusterSize;
 }
 
 export function qemuArgumentsOf(spec: TargetSpec): string[] {
-  const { version, clusterSize, compression, extendedL2, refcountBits } = layoutOf(spec);
+  const { version, clusterSize, compression, extendedL2, refcountBits, lazyRefcounts, dataFile, dataFileRaw } = layoutOf(spec);
   const settings = [`compat=${version === 2 ? "0.10" : "1.1"}`, `cluster_size=${clusterSize}`, `refcount_bits=${refcountBits}`];
   if (extendedL2) settings.push("extended_l2=on");
+  if (lazyRefcounts) settings.push("lazy_refcounts=on");
+  if (dataFile !== null) settings.push(`data_file=${dataFile.replaceAll(",", ",,")}`, `data_file_raw=${dataFileRaw ? "on" : "off"}`);
   if (compression !== "off") settings.push(`compression_type=${compression === "zstd" ? "zstd" : "zlib"}`);
   return ["-O", "qcow2", ...(compression === "off" ? [] : ["-c"]), "-o", settings.join(",")];
 }

@@ -17,6 +17,7 @@ import {
   writeImage,
 } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
+import type { SparseFile } from "../../testing/sparse-file.ts";
 import { qcow2 } from "./index.ts";
 
 const target = qcow2.target as TargetFormat;
@@ -57,6 +58,11 @@ const COMBINED: readonly Options[] = [
   ]),
   { compat: "0.10", compression: "deflate" },
   { compat: "0.10", cluster_size: "512" },
+  ...["off", "on"].flatMap((data_file_raw) => [
+    { data_file: "data.bin", data_file_raw },
+    { data_file: `${"n".repeat(196)}.bin`, data_file_raw, cluster_size: "512" },
+    { data_file: "data.bin", data_file_raw, cluster_size: "2M", extended_l2: "on", refcount_bits: "1", lazy_refcounts: "on" },
+  ]),
 ];
 
 const named = (options: Options) =>
@@ -75,7 +81,7 @@ describe("writing", () => {
     expect(volume.notes).toEqual([]);
     expect(volume.size).toBe(MIXED.size);
     expect(Buffer.compare(await readVolume(volume), diskBytes(MIXED))).toBe(0);
-    const report = await check(image.files[0] as never, contextOf());
+    const report = await check(image.files[0] as never, contextOf(image.files));
     expect(report.findings).toEqual([]);
     expect(report.imageEndOffset).toBe(image.sizes[0]);
     expect((image.sizes[0] as number) % image.writer.unit).toBe(0);
@@ -88,8 +94,10 @@ describe("writing", () => {
     const path = image.save(folder);
     const raw = join(folder, "disk.raw");
     writeFileSync(raw, diskBytes(disk));
-    expect(qemuImg.must(["check", "-f", "qcow2", path])).toContain("No errors were found");
-    expect(qemuImg.must(["compare", "-f", "raw", "-F", "qcow2", raw, path])).toContain("Images are identical");
+    // QEMU looks for the external data file where it is started.
+    const cwd = folder;
+    expect(qemuImg.must(["check", "-f", "qcow2", path], { cwd })).toContain("No errors were found");
+    expect(qemuImg.must(["compare", "-f", "raw", "-F", "qcow2", raw, path], { cwd })).toContain("Images are identical");
   }
   test.skipIf(qemuImg === null)("qemu-img is installed and judges the images above", () => expect(qemuImg).not.toBeNull());
 
@@ -121,6 +129,19 @@ describe("writing", () => {
       true,
     );
     expect([...writer.end().writes].findIndex(({ at }) => at === 0)).toBe(4);
+  });
+
+  test("an external data file is the disk, as far as it was written; the image counts only its own clusters", async () => {
+    const image = await written(MIXED, { data_file: "data.bin", data_file_raw: "on" });
+    expect(image.files.map(({ name }) => name)).toEqual(["disk.qcow2", "data.bin"]);
+    expect(image.sizes).toEqual([5 * 65536, MIXED.size]);
+    expect(Buffer.compare(await (image.files[1] as SparseFile).read(0, MIXED.size), diskBytes(MIXED))).toBe(0);
+    const volume = await openWritten(qcow2, image);
+    expect(volume.details).toMatchObject({ "data-file": "data.bin", "data-file-raw": true });
+    if (qemuImg === null) return;
+    const path = image.save(folder);
+    const info = JSON.parse(qemuImg.must(["info", "--output=json", path], { cwd: folder }))["format-specific"].data;
+    expect(info).toMatchObject({ "data-file": "data.bin", "data-file-raw": true });
   });
 
   test("compressed clusters lie back to back, across cluster borders", async () => {
@@ -162,7 +183,7 @@ describe("writing", () => {
   test("limits are told as blockers, and then refused", () => {
     const blockers = (size: number, options: Options) =>
       target
-        .losses(specFor(target, size, "x", options))
+        .losses(specFor(target, size, "disk.qcow2", options))
         .filter(({ severity }) => severity === "blocker")
         .map(({ what }) => what);
     const refused: ReadonlyArray<readonly [number, Options]> = [
@@ -172,6 +193,12 @@ describe("writing", () => {
       [2 ** 30, { compat: "0.10", extended_l2: "on" }],
       [2 ** 30, { compat: "0.10", refcount_bits: "8" }],
       [2 ** 30, { cluster_size: "8k", extended_l2: "on" }],
+      [2 ** 30, { compat: "0.10", lazy_refcounts: "on" }],
+      [2 ** 30, { data_file: "d.raw", compat: "0.10" }],
+      [2 ** 30, { data_file: "d.raw", compression: "zstd" }],
+      [2 ** 30, { data_file: "../d.raw" }],
+      [2 ** 30, { data_file: "Disk.qcow2" }],
+      [2 ** 30, { data_file: "d".repeat(201) }],
     ];
     for (const [size, options] of refused) {
       expect(blockers(size, options)).toHaveLength(1);
@@ -179,6 +206,7 @@ describe("writing", () => {
     }
     expect(blockers(2 ** 36, { cluster_size: "512" })).toEqual([]);
     expect(blockers(2 ** 50, { cluster_size: "2M" })).toEqual([]);
+    expect(target.losses(specFor(target, 2 ** 20, "x", { data_file_raw: "on" })).map(({ severity }) => severity)).toEqual(["warning"]);
     expect(target.losses(specFor(target, 1000, "x")).map(({ severity }) => severity)).toEqual(["note"]);
   });
 
@@ -189,7 +217,7 @@ describe("writing", () => {
       const spec = specFor(target, 100 << 10, "x", options);
       if (target.losses(spec).some(({ severity }) => severity === "blocker")) continue;
       const out = join(folder, "argued.qcow2");
-      qemuImg?.must(["convert", "-f", "raw", ...(target.qemuArguments(spec) ?? []), raw, out]);
+      qemuImg?.must(["convert", "-f", "raw", ...(target.qemuArguments(spec) ?? []), raw, out], { cwd: folder });
       expect(readFileSync(out).readUInt32BE(20)).toBe(Math.log2(create(1024, options).unit));
     }
   });

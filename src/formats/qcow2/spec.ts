@@ -112,6 +112,9 @@ export const MAX_SNAPSHOTS = 65536;
 export const MAX_SNAPSHOT_EXTRA = 1024;
 export const MAX_BITMAPS = 65535;
 
+/** The longest name that this writer puts into a header: with it and all feature names the smallest cluster still holds the header. */
+export const MAX_DATA_FILE_NAME = 200;
+
 /** Subclusters per cluster ([1] Extended L2 Entries). */
 export const SUBCLUSTERS = 32;
 

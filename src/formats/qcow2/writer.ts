@@ -6,6 +6,8 @@ import * as q from "./spec.ts";
 
 /** Host clusters per page of counts above 1. */
 const PAGE = 1 << 16;
+/** The external data file among the image's files. */
+const DATA_FILE = 1;
 
 /**
  * One ascending pass: the header's cluster is left free, clusters follow in the order they are put, each L2 table after the last
@@ -33,7 +35,7 @@ class Qcow2Writer implements ImageWriter {
   constructor(name: string, layout: Layout) {
     this.layout = layout;
     this.unit = layout.clusterSize;
-    this.files = [name];
+    this.files = layout.dataFile === null ? [name] : [name, layout.dataFile];
     // QEMU inflates with a window of 2^12 bytes, whatever the cluster size.
     this.encoding = layout.compression === "off" ? null : { codec: layout.compression, window: 4096, keep: "smaller" };
     this.allocator = new Allocator(layout.clusterSize, layout.refcountBits);
@@ -41,25 +43,33 @@ class Qcow2Writer implements ImageWriter {
   }
 
   put(index: number, block: Block): readonly Write[] {
-    const { clusterSize, clusterBits, tableSpan, l2EntryBytes, extendedL2 } = this.layout;
+    const { clusterSize, clusterBits, tableSpan, l2EntryBytes } = this.layout;
     const writes: Write[] = [];
     const tableIndex = Math.floor((index * clusterSize) / tableSpan);
     if (this.table !== null && this.table.index !== tableIndex) writes.push(this.closeTable(this.table));
     this.table ??= { index: tableIndex, bytes: new Uint8Array(clusterSize) };
     const view = new DataView(this.table.bytes.buffer);
     const entry = (index % (tableSpan / clusterSize)) * l2EntryBytes;
+    if (this.layout.dataFile !== null) {
+      // [1] External data file: a cluster lies where the guest sees it. QEMU counts on that, also when the file need not be raw.
+      const at = index * clusterSize;
+      this.setEntry(view, entry, at);
+      writes.push({ file: DATA_FILE, at, bytes: block.bytes.subarray(0, Math.min(clusterSize, this.layout.size - at)) });
+      return writes;
+    }
     const packed = block.kind === "packed" && block.bytes.length < clusterSize;
     if (block.kind === "packed" && !packed) throw new DiskError("usage", `qcow2: packed block ${index} is not smaller than a cluster`);
     const at = packed ? this.allocator.packed(block.bytes.length) : this.allocator.clusters(1);
-    const [high, low] = packed
-      ? q.compressedEntry(at, block.bytes.length, clusterBits)
-      : [(q.COPIED_HIGH | Math.floor(at / 2 ** 32)) >>> 0, at % 2 ** 32];
-    view.setUint32(entry, high);
-    view.setUint32(entry + 4, low);
-    // All 32 subclusters of a stored cluster are allocated; a compressed one has none.
-    if (extendedL2 && !packed) view.setUint32(entry + 12, 0xffffffff);
+    if (packed) setPair(view, entry, q.compressedEntry(at, block.bytes.length, clusterBits));
+    else this.setEntry(view, entry, at);
     writes.push({ file: 0, at, bytes: block.bytes });
     return writes;
+  }
+
+  /** A stored cluster: it has one user, and with extended L2 entries all of its 32 subclusters are allocated. */
+  private setEntry(view: DataView, entry: number, at: number): void {
+    setPair(view, entry, [(q.COPIED_HIGH | Math.floor(at / 2 ** 32)) >>> 0, at % 2 ** 32]);
+    if (this.layout.extendedL2) view.setUint32(entry + 12, 0xffffffff);
   }
 
   private closeTable(table: { readonly index: number; readonly bytes: Uint8Array }): Write {
@@ -77,7 +87,11 @@ class Qcow2Writer implements ImageWriter {
     const { blocks, tableClusters } = refcountSizes(this.allocator.used, perBlock, clusterSize);
     const blocksAt = this.allocator.clusters(blocks);
     const tableAt = this.allocator.clusters(tableClusters);
-    return { writes: this.tail(last, l1At, { blocksAt, blocks, tableAt, tableClusters }), sizes: [this.allocator.used * clusterSize] };
+    const image = this.allocator.used * clusterSize;
+    return {
+      writes: this.tail(last, l1At, { blocksAt, blocks, tableAt, tableClusters }),
+      sizes: this.layout.dataFile === null ? [image] : [image, this.layout.size],
+    };
   }
 
   private *tail(last: readonly Write[], l1At: number, refcounts: RefcountPlace): Generator<Write> {
@@ -91,6 +105,11 @@ class Qcow2Writer implements ImageWriter {
     yield* tableWrites(refcounts.tableAt, blocks, clusterSize, 0);
     yield { file: 0, at: 0, bytes: headerCluster(this.layout, l1At, refcounts) };
   }
+}
+
+function setPair(view: DataView, at: number, [high, low]: readonly [high: number, low: number]): void {
+  view.setUint32(at, high);
+  view.setUint32(at + 4, low);
 }
 
 interface RefcountPlace {
@@ -131,7 +150,7 @@ function* tableWrites(at: number, positions: Float64Array, clusterSize: number, 
 }
 
 function headerCluster(layout: Layout, l1At: number, refcounts: RefcountPlace): Uint8Array {
-  const { version, clusterBits, clusterSize, compression, extendedL2, refcountBits, size, l1Entries } = layout;
+  const { version, clusterBits, clusterSize, compression, extendedL2, refcountBits, size, l1Entries, dataFile } = layout;
   const bytes = new Uint8Array(clusterSize);
   bytes.set(
     q.HEADER_V2.write({
@@ -154,9 +173,10 @@ function headerCluster(layout: Layout, l1At: number, refcounts: RefcountPlace): 
   const zstd = compression === "zstd";
   bytes.set(
     q.HEADER_V3.write({
-      incompatible_features: (zstd ? q.INCOMPAT_COMPRESSION : 0n) | (extendedL2 ? q.INCOMPAT_EXTENDED_L2 : 0n),
-      compatible_features: 0n,
-      autoclear_features: 0n,
+      incompatible_features:
+        (zstd ? q.INCOMPAT_COMPRESSION : 0n) | (extendedL2 ? q.INCOMPAT_EXTENDED_L2 : 0n) | (dataFile !== null ? q.INCOMPAT_DATA_FILE : 0n),
+      compatible_features: layout.lazyRefcounts ? q.COMPAT_LAZY_REFCOUNTS : 0n,
+      autoclear_features: dataFile !== null && layout.dataFileRaw ? q.AUTOCLEAR_DATA_FILE_RAW : 0n,
       refcount_order: Math.log2(refcountBits),
       header_length: q.FULL_LENGTH,
     }),
@@ -164,18 +184,33 @@ function headerCluster(layout: Layout, l1At: number, refcounts: RefcountPlace): 
   );
   const compression_type = zstd ? q.COMPRESSION_ZSTD : q.COMPRESSION_DEFLATE;
   bytes.set(q.HEADER_ADDITIONAL.write({ compression_type, padding: new Uint8Array(7) }), q.V3_LENGTH);
+  let at = q.FULL_LENGTH;
+  for (const { type, data } of extensionsOf(layout)) {
+    bytes.set(q.EXTENSION.write({ type, length: data.length }), at);
+    bytes.set(data, at + q.EXTENSION.bytes);
+    at += q.EXTENSION.bytes + Math.ceil(data.length / 8) * 8;
+  }
+  return bytes;
+}
+
+/** [1] Header extensions; the zeros behind the last one end them. */
+function extensionsOf({ compression, extendedL2, dataFile }: Layout): { readonly type: number; readonly data: Uint8Array }[] {
+  const found: { type: number; data: Uint8Array }[] = [];
+  const text = (value: string) => new TextEncoder().encode(value);
+  if (dataFile !== null) found.push({ type: q.EXTENSION_DATA_FILE, data: text(dataFile) });
   // [1] Feature name table: lets a program that does not know a feature say its name.
   const names: Array<readonly [bit: number, name: string]> = [];
-  if (zstd) names.push([3, "compression type"]);
+  if (dataFile !== null) names.push([2, "external data file"]);
+  if (compression === "zstd") names.push([3, "compression type"]);
   if (extendedL2) names.push([4, "extended L2 entries"]);
-  if (names.length === 0) return bytes;
-  bytes.set(q.EXTENSION.write({ type: q.EXTENSION_FEATURE_NAMES, length: names.length * q.FEATURE_NAME.bytes }), q.FULL_LENGTH);
+  const table = new Uint8Array(names.length * q.FEATURE_NAME.bytes);
   names.forEach(([bit, name], i) => {
     const padded = new Uint8Array(46);
-    padded.set(new TextEncoder().encode(name));
-    bytes.set(q.FEATURE_NAME.write({ type: 0, bit, name: padded }), q.FULL_LENGTH + q.EXTENSION.bytes + i * q.FEATURE_NAME.bytes);
+    padded.set(text(name));
+    table.set(q.FEATURE_NAME.write({ type: 0, bit, name: padded }), i * q.FEATURE_NAME.bytes);
   });
-  return bytes;
+  if (names.length > 0) found.push({ type: q.EXTENSION_FEATURE_NAMES, data: table });
+  return found;
 }
 
 /** Hands out host clusters in ascending order and counts their users: no cluster is ever free, so a count is 1 unless noted. */
