@@ -1,4 +1,4 @@
-import { RUN_DATA, RUN_HOLE, RUN_PACKED, RUN_ZERO, type ScanTable, type TableLayout } from "./model.ts";
+import { RUN_DATA, RUN_HOLE, RUN_PACKED, RUN_ZERO, type ScanTable, type TableLayout, type TableRuns } from "./model.ts";
 
 function kindOf(entry: bigint, layout: TableLayout): number {
   if ((entry & layout.packedBits) !== 0n) return RUN_PACKED;
@@ -35,3 +35,15 @@ export const scanTable: ScanTable = (table, layout) => {
   const count = Uint32Array.from(first, (start, run) => (run + 1 < length ? (first[run + 1] as number) : entries) - start);
   return { length, kind: Uint8Array.from(kind), first: Uint32Array.from(first), count, at: Float64Array.from(at) };
 };
+
+/** The run that holds `entry` (counted from the table's first). */
+export function runOf(runs: TableRuns, entry: number): number {
+  let low = 0;
+  let high = runs.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if ((runs.first[middle] as number) <= entry) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}

@@ -37,6 +37,13 @@ describe("parseXml", () => {
     expect(() => parseXml(text)).toThrow(XmlError);
   });
 
+  test("a megabyte of anything takes no time", () => {
+    const began = performance.now();
+    for (const text of ["<".repeat(1 << 20), `<a>${"&".repeat(1 << 20)}`, `<a ${"b ".repeat(1 << 19)}`, `<a>${"<!---->".repeat(1 << 17)}`])
+      expect(() => parseXml(text)).toThrow(XmlError);
+    expect(performance.now() - began).toBeLessThan(2000);
+  });
+
   test("what was escaped comes back", () => {
     const text = `<a href="x">'&amp;'</a>`;
     expect(parseXml(`<t a="${escapeXml(text)}">${escapeXml(text)}</t>`)).toMatchObject({ text, attributes: new Map([["a", text]]) });

@@ -1,5 +1,5 @@
+import { BitSet } from "../../core/bit-set.ts";
 import { type ByteSource, RUN_DATA, type ScanTable, type TableLayout, type TableRuns } from "../../core/model.ts";
-import { BitSet } from "./bit-set.ts";
 import { BLOCK_FREE, BLOCK_ZERO, ENTRY_BYTES } from "./spec.ts";
 
 /** Entries read at once: 64 KiB of table, 16 GiB of disk. */
@@ -108,16 +108,4 @@ export class BlockTable {
     }
     return shared;
   }
-}
-
-/** The run that holds `entry` (counted from the piece's first). */
-export function runOf(runs: TableRuns, entry: number): number {
-  let low = 0;
-  let high = runs.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if ((runs.first[middle] as number) <= entry) low = middle;
-    else high = middle - 1;
-  }
-  return low;
 }

@@ -9,7 +9,8 @@ import {
   RUN_HOLE,
   type Volume,
 } from "../../core/model.ts";
-import { BlockTable, runOf, type TablePiece, type TableShape } from "./block-table.ts";
+import { runOf } from "../../core/table-runs.ts";
+import { BlockTable, type TablePiece, type TableShape } from "./block-table.ts";
 import {
   ENTRY_BYTES,
   HEADER_SIZE_1,

@@ -1,6 +1,6 @@
+import { BitSet } from "../../core/bit-set.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
-import { BitSet } from "./bit-set.ts";
 import {
   BLOCK_BYTES,
   BLOCK_FREE,

@@ -131,15 +131,3 @@ export class BlockTable {
   /** The part of the disk that entry `block` maps. */
   guestOf = (block: number): Range => ({ start: block * this.sparse.unit, length: this.lengthOf(block) });
 }
-
-/** The run that holds `entry` (counted from the piece's first). */
-export function runOf(runs: TableRuns, entry: number): number {
-  let low = 0;
-  let high = runs.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if ((runs.first[middle] as number) <= entry) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
