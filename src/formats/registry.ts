@@ -7,6 +7,7 @@ import { COMPRESSED_FORMATS } from "./compressed/index.ts";
 import { ewf } from "./ewf/index.ts";
 import { NAMED_FORMATS } from "./named/index.ts";
 import { ova } from "./ova/index.ts";
+import { parallels } from "./parallels/index.ts";
 import { qcow2 } from "./qcow2/index.ts";
 import { raw } from "./raw/index.ts";
 import { tar } from "./tar/index.ts";
@@ -24,6 +25,7 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   vdi,
   // Before all that may stand at the beginning of a disk: a fixed VHD is known by its end only.
   vhd,
+  parallels,
   androidSparse,
   ewf,
   // Files that hold images.
