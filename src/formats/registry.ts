@@ -9,6 +9,7 @@ import { NAMED_FORMATS } from "./named/index.ts";
 import { ova } from "./ova/index.ts";
 import { parallels } from "./parallels/index.ts";
 import { qcow2 } from "./qcow2/index.ts";
+import { qed } from "./qed/index.ts";
 import { raw } from "./raw/index.ts";
 import { tar } from "./tar/index.ts";
 import { vdi } from "./vdi/index.ts";
@@ -26,6 +27,7 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   // Before all that may stand at the beginning of a disk: a fixed VHD is known by its end only.
   vhd,
   parallels,
+  qed,
   androidSparse,
   ewf,
   // Files that hold images.

@@ -1,0 +1,57 @@
+import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import { mostBytes, tableEntries } from "./spec.ts";
+
+/** 4 KiB to 2 MiB, the largest block that writers are given; the format goes to 64 MiB. */
+const CLUSTER_BYTES: Readonly<Record<string, number>> = Object.fromEntries(
+  ["4k", "8k", "16k", "32k", "64k", "128k", "256k", "512k", "1M", "2M"].map((value, i) => [value, 4096 << i]),
+);
+
+export const OPTIONS: readonly TargetOption[] = [
+  {
+    name: "cluster_size",
+    label: "Cluster size",
+    help: "What is stored at a time. Small clusters make small files, large clusters are faster for very large disks.",
+    choices: Object.keys(CLUSTER_BYTES).map((value) => ({ value, label: value.replace("k", " KiB").replace("M", " MiB") })),
+    initial: "64k",
+  },
+  {
+    name: "table_size",
+    label: "Table size",
+    help: "Clusters per L1 and L2 table; larger tables allow larger disks.",
+    // qemu opens no image with tables of one cluster, not even its own: it takes their end for an overflow.
+    choices: ["2", "4", "8", "16"].map((value) => ({ value, label: value })),
+    initial: "4",
+  },
+];
+
+export interface Layout {
+  /** Bytes per cluster. */
+  readonly unit: number;
+  /** Clusters per table. */
+  readonly tableSize: number;
+  /** Entries per table. */
+  readonly entries: number;
+}
+
+/** `options` must hold choices of OPTIONS. */
+export function layoutOf(options: TargetSpec["options"]): Layout {
+  const unit = CLUSTER_BYTES[options["cluster_size"] as string] as number;
+  const tableSize = Number(options["table_size"]);
+  return { unit, tableSize, entries: tableEntries(unit, tableSize) };
+}
+
+export function lossesOf({ size, options }: TargetSpec): readonly Loss[] {
+  const { unit, tableSize } = layoutOf(options);
+  const most = mostBytes(unit, tableSize);
+  if (most >= 2n ** 64n)
+    return [
+      {
+        what: "Nothing opens such an image",
+        why: "QEMU counts the reach of its tables in 64 bits: take smaller ones.",
+        severity: "blocker",
+      },
+    ];
+  if (BigInt(size) <= most) return [];
+  const why = `Clusters of ${unit} bytes and tables of ${tableSize} clusters reach ${most} bytes; take larger ones.`;
+  return [{ what: "The disk is too large", why, severity: "blocker" }];
+}
