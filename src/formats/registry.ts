@@ -3,6 +3,7 @@ import type { ByteSource, DiskFormat, FormatContext, Note, OpenContext, Volume }
 import { identify } from "../filesystems/index.ts";
 import { readPartitions } from "../partitions/index.ts";
 import { androidSparse } from "./android-sparse/index.ts";
+import { bochs } from "./bochs/index.ts";
 import { COMPRESSED_FORMATS } from "./compressed/index.ts";
 import { ewf } from "./ewf/index.ts";
 import { NAMED_FORMATS } from "./named/index.ts";
@@ -28,6 +29,7 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   vhd,
   parallels,
   qed,
+  bochs,
   androidSparse,
   ewf,
   // Files that hold images.
