@@ -4,6 +4,7 @@ import { identify } from "../filesystems/index.ts";
 import { readPartitions } from "../partitions/index.ts";
 import { androidSparse } from "./android-sparse/index.ts";
 import { bochs } from "./bochs/index.ts";
+import { cloop } from "./cloop/index.ts";
 import { COMPRESSED_FORMATS } from "./compressed/index.ts";
 import { ewf } from "./ewf/index.ts";
 import { NAMED_FORMATS } from "./named/index.ts";
@@ -30,6 +31,7 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   parallels,
   qed,
   bochs,
+  cloop,
   androidSparse,
   ewf,
   // Files that hold images.
