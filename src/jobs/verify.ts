@@ -28,11 +28,9 @@ export async function verifyImage(
 ): Promise<void> {
   const main = files[0] as ByteSource;
   const resolve = async ({ name }: { readonly name: string }) => files.find((file) => file.name === name) ?? null;
-  const disk = await openDisk(
-    main,
-    { resolve, compute, innerFormat: expected.format, anySize: true },
-    expected.wrapping ?? expected.format,
-  );
+  const { wrapping, format } = expected;
+  const innerFormat = wrapping === null ? undefined : format;
+  const disk = await openDisk(main, { resolve, compute, innerFormat, anySize: true }, wrapping ?? format);
   if (disk.size !== expected.size)
     throw new DiskError("io", `${main.name}: written with a virtual size of ${disk.size} bytes instead of ${expected.size}`, {
       file: main.name,
