@@ -19,7 +19,7 @@ import {
 } from "../testing/image-harness.ts";
 import { judge } from "../testing/judges.ts";
 import type { SparseFile } from "../testing/sparse-file.ts";
-import { DISK_FORMATS, detect } from "./registry.ts";
+import { DISK_FORMATS, detect, formatById, formatContext } from "./registry.ts";
 
 const MIB = 1 << 20;
 const folder = mkdtempSync(join(tmpdir(), "contract-"));
@@ -38,6 +38,19 @@ type Row = (typeof rows)[number];
 
 const write = ({ format, target }: Pick<Row, "format" | "target">, disk: TestDisk, options: Options) =>
   writeImage(target.create(specFor(target, disk.size, `disk.${format.extensions[0]}`, options), testCompute()), disk);
+/** Formats that qemu-img has a driver for. */
+const QEMU_FORMATS = ["raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx", "parallels", "qed", "dmg"];
+/** Format id of the wrapping that an image of these options lies in; null: none. */
+const wrappingOf = ({ target }: Pick<Row, "target">, options: Options) =>
+  target.readsAs?.(specFor(target, 0, "disk", options).options) ?? null;
+const isForQemu = (row: Row) => QEMU_FORMATS.includes(row.format.id) && wrappingOf(row, row.options) === null;
+/** Opens what `write` made, through its wrapping if it lies in one. */
+function reopen(row: Row, image: WrittenImage): Promise<Volume> {
+  const wrapping = wrappingOf(row, row.options);
+  if (wrapping === null) return openWritten(row.format, image);
+  const context = formatContext({ ...contextOf(image.files), innerFormat: row.format.id, anySize: true });
+  return formatById(wrapping).open(image.files[0] as SparseFile, context);
+}
 /** Options that contradict each other, or a disk that the format cannot hold, are told as a blocker and not tried. */
 const isBlocked = ({ target }: Row, disk: TestDisk, options: Options) =>
   target.losses(specFor(target, disk.size, "disk", options)).some(({ severity }) => severity === "blocker");
@@ -62,8 +75,10 @@ describe.each(rows)("$title", (row) => {
         const image = await write(row, disk, options);
         const file = image.files[0] as SparseFile;
         const length = Math.min(65536, file.size);
-        expect(detect(await file.read(0, length), await file.read(file.size - length, length)).id).toBe(format.id);
-        const volume = await openWritten(format, image);
+        expect(detect(await file.read(0, length), await file.read(file.size - length, length)).id).toBe(
+          wrappingOf(row, options) ?? format.id,
+        );
+        const volume = await reopen(row, image);
         expect(volume.size).toBe(disk.size);
         expect(volume.unsupported).toEqual([]);
         expect(same(await readVolume(volume), diskBytes(disk))).toBe(true);
@@ -82,19 +97,22 @@ describe.each(rows)("$title", (row) => {
     if (report !== undefined) expect(report).toMatchObject({ corruptions: 0, leaks: 0, findings: [] });
   });
 
-  test.skipIf(qemu === null || isBlocked(row, SAMPLE, options))("qemu-img finds the same disk and no fault", async () => {
-    const place = mkdtempSync(join(folder, "qemu-"));
-    const image = await write(row, SAMPLE, options);
-    const path = image.save(place);
-    for (const [i, file] of image.files.entries()) expect(statSync(join(place, file.name)).size).toBe(image.sizes[i]);
-    writeFileSync(join(place, "expected"), diskBytes(SAMPLE));
-    expect(qemu!.must(["compare", "-f", format.id, "-F", "raw", path, join(place, "expected")])).toContain("identical");
-    const info = JSON.parse(qemu!.must(["info", "--output=json", "-f", format.id, path])) as { "virtual-size": number };
-    expect(info["virtual-size"]).toBe(SAMPLE.size);
-    const check = qemu!.run(["check", "-f", format.id, path]);
-    if (!check.stderr.includes("does not support checks")) expect(check).toMatchObject({ status: 0 });
-    rmSync(place, { recursive: true });
-  });
+  test.skipIf(qemu === null || !isForQemu(row) || isBlocked(row, SAMPLE, options))(
+    "qemu-img finds the same disk and no fault",
+    async () => {
+      const place = mkdtempSync(join(folder, "qemu-"));
+      const image = await write(row, SAMPLE, options);
+      const path = image.save(place);
+      for (const [i, file] of image.files.entries()) expect(statSync(join(place, file.name)).size).toBe(image.sizes[i]);
+      writeFileSync(join(place, "expected"), diskBytes(SAMPLE));
+      expect(qemu!.must(["compare", "-f", format.id, "-F", "raw", path, join(place, "expected")])).toContain("identical");
+      const info = JSON.parse(qemu!.must(["info", "--output=json", "-f", format.id, path])) as { "virtual-size": number };
+      expect(info["virtual-size"]).toBe(SAMPLE.size);
+      const check = qemu!.run(["check", "-f", format.id, path]);
+      if (!check.stderr.includes("does not support checks")) expect(check).toMatchObject({ status: 0 });
+      rmSync(place, { recursive: true });
+    },
+  );
 
   const args = row.target.qemuArguments(specFor(row.target, SAMPLE.size, "disk", options));
   if (args !== null)
@@ -112,13 +130,14 @@ describe.each(rows)("$title", (row) => {
     });
 
   test.skipIf(isBlocked(row, SAMPLE, options))("an empty disk and a far block of a large one", async () => {
-    const empty = await openWritten(format, await write(row, { size: MIB, pieces: [] }, options));
+    const empty = await reopen(row, await write(row, { size: MIB, pieces: [] }, options));
     expect((await readVolume(empty)).every((byte) => byte === 0)).toBe(true);
-    const size = 9 * 2 ** 30;
+    // What lies in a stream can only be reached by unpacking all that is ahead of it.
+    const size = wrappingOf(row, options) === null ? 9 * 2 ** 30 : 200 * MIB;
     const far: TestDisk = { size, pieces: [{ start: size - 4096, bytes: noise(4096, 5) }] };
-    const volume = await openWritten(format, await write(row, far, options));
+    const volume = await reopen(row, await write(row, far, options));
     expect(same(await readVolume(volume, size - MIB, MIB), diskBytes(far, size - MIB, MIB))).toBe(true);
-    expect((await readVolume(volume, 4 * 2 ** 30, MIB)).every((byte) => byte === 0)).toBe(true);
+    expect((await readVolume(volume, Math.floor(size / 2 / MIB) * MIB, MIB)).every((byte) => byte === 0)).toBe(true);
   });
 });
 
