@@ -69,6 +69,7 @@ export async function writeConverted(order: Order, given: Arguments, session: Se
   const report = `${target}.salvage.txt`;
   const outputs = [...plan.files.map((name) => join(dirname(target), name)), ...(request.salvage ? [report] : [])];
   for (const output of outputs) await requireOtherFile(output, await session.openedPaths());
+  await requireFree(outputs);
   const blocked = plan.losses.some((loss) => loss.severity === "blocker");
   for (const loss of blocked ? [] : plan.losses) printRemark(`note: ${loss.what}: ${loss.why}`);
   for (const note of disk.notes) if (note.severity === "warning") printRemark(`warning: ${note.text}`);
@@ -86,6 +87,20 @@ export async function writeConverted(order: Order, given: Arguments, session: Se
     printJson({ format: request.format, "virtual-size": disk.size, files, written, verified, blake3: blake3 && hex(blake3), lost });
   }
   return 0;
+}
+
+/** A file that the user did not name is replaced only together with the one that was named: it belongs to that image. */
+async function requireFree([main, ...others]: readonly string[]): Promise<void> {
+  const exists = (path: string): Promise<boolean> =>
+    stat(path)
+      .then(() => true)
+      .catch(() => false);
+  if (main === undefined || (await exists(main))) return;
+  for (const other of others)
+    if (await exists(other))
+      throw new DiskError("usage", `${basename(other)} exists and would be replaced; remove it or choose another name or folder`, {
+        file: basename(other),
+      });
 }
 
 /** qemu-img also takes `snapshot.id=…` and `snapshot.name=…`. */
