@@ -90,6 +90,22 @@ let bitCount: u64 = 0;
  * read, and do not matter; nothing is written outside dstCap.
  */
 export function deflate(src: usize, srcLen: i32, dst: usize, dstCap: i32, window: i32): i32 {
+  if (!writeBlocks(src, srcLen, dst, dstCap, window, true)) return ERROR_ROOM;
+  flushToByte();
+  return (outputAt - dst) as i32;
+}
+
+/**
+ * The same, but no block is the last of its stream, and an empty stored one comes last: it ends on a byte, so that more
+ * blocks can follow in another piece of the stream.
+ */
+export function deflatePart(src: usize, srcLen: i32, dst: usize, dstCap: i32, window: i32): i32 {
+  if (!writeBlocks(src, srcLen, dst, dstCap, window, false) || !writeStored(src, src, false)) return ERROR_ROOM;
+  return (outputAt - dst) as i32;
+}
+
+/** `isFinal`: the last block is marked as the last of its stream. False if they do not fit. */
+function writeBlocks(src: usize, srcLen: i32, dst: usize, dstCap: i32, window: i32, isFinal: bool): bool {
   if (!constantsReady) prepareConstants();
   const end = src + srcLen;
   outputAt = dst;
@@ -101,10 +117,9 @@ export function deflate(src: usize, srcLen: i32, dst: usize, dstCap: i32, window
   do {
     const blockStart = at;
     at = findMatches(blockStart);
-    if (!writeBlock(blockStart, at, at == end)) return ERROR_ROOM;
+    if (!writeBlock(blockStart, at, isFinal && at == end)) return false;
   } while (at < end);
-  flushToByte();
-  return (outputAt - dst) as i32;
+  return true;
 }
 
 /** Writes the block in its cheapest form. False if that does not fit. */

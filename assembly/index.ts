@@ -3,8 +3,9 @@ export { blake3Digest, blake3Parents, blake3Pieces, blake3Root, blake3ZeroPieces
 export { compare } from "./compare";
 export { crc32 } from "./crc32";
 export { crc32c } from "./crc32c";
-export { deflate } from "./deflate";
+export { deflate, deflatePart } from "./deflate";
 export { inflate, inflateConsumed } from "./inflate";
+export { sha1Final, sha1Init, sha1Update } from "./sha1";
 export { sha256Final, sha256Init, sha256Update } from "./sha256";
 export { tableRuns } from "./table-runs";
 export { zeroUnits } from "./zero-scan";

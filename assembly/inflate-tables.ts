@@ -230,15 +230,3 @@ function literalTemplate(symbol: u32): u32 {
   if (load<u8>(LENGTH_EXTRA + index)) return (index << PAYLOAD_SHIFT) | (KIND_LENGTH << KIND_SHIFT);
   return (load<u16>(LENGTH_BASE + (index << 1)) as u32) << LENGTH_SHIFT;
 }
-
-// For distances below 16: PATTERN_INDEX row d holds i mod d, which repeats the last d bytes over a vector;
-// PATTERN_STEP holds the largest multiple of d up to 16.
-export const PATTERN_INDEX: usize = memory.data(16 * 16, 16);
-export const PATTERN_STEP: usize = memory.data<u8>([0, 16, 16, 15, 16, 15, 12, 14, 16, 9, 10, 11, 12, 13, 14, 15]);
-
-/** Fills PATTERN_INDEX; once per instance. */
-export function preparePatterns(): void {
-  for (let distance: u32 = 1; distance < 16; distance++) {
-    for (let i: u32 = 0; i < 16; i++) store<u8>(PATTERN_INDEX + (distance << 4) + i, i % distance);
-  }
-}

@@ -27,6 +27,7 @@ export const judges = {
   ewfacquirestream: "ewf-tools",
   cryptsetup: "cryptsetup-bin",
   lz4: "lz4",
+  pigz: "pigz",
   bzip2: "bzip2",
   zip: "zip",
 };

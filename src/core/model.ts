@@ -244,8 +244,6 @@ export interface TargetFormat {
   extension?(options: Readonly<Record<string, string>>): string | null;
   /** Format id under which an image written with these options is opened, where that is not the format's own: its wrapping's. */
   readsAs?(options: Readonly<Record<string, string>>): string | null;
-  /** The options with which this format would write an image like this one; without it all are at their defaults. */
-  optionsOf?(volume: Volume): Readonly<Record<string, string>>;
   /** Replaces options of value `auto` by what suits how the data lies; without it there are none. */
   settle?(spec: Omit<TargetSpec, "identity">, occupancy: Occupancy): Readonly<Record<string, string>>;
   /** The `qemu-img convert` arguments that ask for the same: `-O vmdk -o subformat=streamOptimized`; null when it cannot. */

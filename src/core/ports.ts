@@ -94,6 +94,29 @@ export interface Compute {
   decode(packing: Packing, packed: Uint8Array): Promise<Uint8Array>;
   /** A decoder for one stream, of any length. */
   streamDecoder(codec: StreamCodec): Promise<StreamDecoder>;
+  /** Hash of one short message. */
+  digest(hash: KeyHash, message: Uint8Array): Promise<Uint8Array>;
+  /** PBKDF2 with HMAC (RFC 8018 section 5.2). Takes about a second for every few million iterations and cannot be interrupted. */
+  deriveKey(derivation: KeyDerivation): Promise<Uint8Array>;
+  /** `key`: 16, 24 or 32 bytes; of XTS two keys of 16 or 32 bytes, one behind the other. */
+  sectorCipher(name: SectorCipherName, key: Uint8Array): Promise<SectorCipher>;
+}
+
+export type KeyHash = "sha1" | "sha256" | "sha512";
+export interface KeyDerivation {
+  readonly hash: KeyHash;
+  readonly passphrase: Uint8Array;
+  readonly salt: Uint8Array;
+  readonly iterations: number;
+  /** Bytes of key wanted. */
+  readonly length: number;
+}
+
+/** AES over sectors of 512 bytes, in dm-crypt's words: the chaining mode, and what makes a sector's number its initialization vector (of XTS: its tweak). */
+export type SectorCipherName = `${"cbc" | "xts"}-${"plain" | "plain64" | "essiv:sha256"}`;
+export interface SectorCipher {
+  /** Decrypts whole sectors in place; `first`: the first one's number. */
+  decrypt(sectors: Uint8Array, first: number): void;
 }
 
 export type HashName = "sha256" | "sha1";

@@ -15,8 +15,12 @@ export interface KernelExports {
   crc32(at: number, length: number, seed: number): number;
   crc32c(at: number, length: number, seed: number): number;
   deflate(from: number, length: number, to: number, room: number, window: number): number;
+  deflatePart(from: number, length: number, to: number, room: number, window: number): number;
   inflate(from: number, length: number, to: number, expected: number): number;
   inflateConsumed(): number;
+  sha1Init(state: number): void;
+  sha1Update(state: number, at: number, blocks: number): void;
+  sha1Final(state: number, at: number, length: number, total: number, out: number): void;
   sha256Init(state: number): void;
   sha256Update(state: number, at: number, blocks: number): void;
   sha256Final(state: number, at: number, length: number, total: number, out: number): void;

@@ -225,3 +225,38 @@ describe("encode", () => {
     expect((encode({ codec: "deflate", window: 4096, keep: "smaller" }, text(65_536)) as Uint8Array).length).toBeLessThan(1000);
   });
 });
+
+describe("encode deflate-part", () => {
+  const encoding: Encoding = { codec: "deflate-part", window: 32_768, keep: "always" };
+  const encode = (unit: Uint8Array, settings = encoding): Buffer | null => {
+    kernels.input.set(unit, 11);
+    const packed = codecs.encode(settings, 11, unit.length);
+    return packed === null ? null : Buffer.from(packed);
+  };
+  /** An empty fixed block that is the last one. */
+  const END = Buffer.from([3, 0]);
+
+  it("makes parts of one stream, each with the CRC-32 of its bytes behind it", () => {
+    fc.assert(
+      fc.property(fc.array(units, { minLength: 1, maxLength: 6 }), (sources) => {
+        const parts = sources.map((unit) => encode(unit) as Buffer);
+        const stream = Buffer.concat([...parts.map((part) => part.subarray(0, -4)), END]);
+        sameBytes(zlib.inflateRawSync(stream), Buffer.concat(sources));
+        for (const [i, part] of parts.entries()) expect(part.readUInt32LE(part.length - 4)).toBe(kernels.crc32(sources[i] as Uint8Array));
+      }),
+      { numRuns: 60 },
+    );
+  });
+  it("shrinks what shrinks, and takes 2 MiB of noise", () => {
+    expect((encode(Buffer.alloc(65_536)) as Buffer).length).toBeLessThan(300);
+    const noise = randomBytes(2 * MIB);
+    const packed = encode(noise) as Buffer;
+    expect(packed.length).toBeLessThan(noise.length + 300);
+    sameBytes(zlib.inflateRawSync(Buffer.concat([packed.subarray(0, -4), END])), noise);
+    expect(encode(noise, { ...encoding, keep: "smaller" })).toBeNull();
+  });
+  it("ends no stream by itself", () => {
+    for (const unit of [Buffer.of(1), text(5000), randomBytes(70_000)])
+      expect(() => zlib.inflateRawSync((encode(unit) as Buffer).subarray(0, -4))).toThrow(/unexpected end/);
+  });
+});

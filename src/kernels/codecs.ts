@@ -23,6 +23,7 @@ export interface Codecs {
 /** RFC 1950 section 2.2. */
 const ZLIB_HEADER_BYTES = 2;
 const ADLER32_BYTES = 4;
+const CRC32_BYTES = 4;
 const CM_DEFLATE = 8;
 const FDICT = 0x20;
 const FLEVEL_DEFAULT = 2 << 6;
@@ -90,7 +91,7 @@ export function createCodecs(kernels: Kernels): Codecs {
         return packed.length <= room ? packed : null;
       }
       if (encoding.codec === "zlib") return encodeZlib(kernels, encoding.window, at, length, room);
-      if (encoding.codec === "deflate-part") throw new DiskError("usage", "deflate-part: there is no encoder for it");
+      if (encoding.codec === "deflate-part") return encodePart(kernels, encoding.window, at, length, room);
       const end = encodeDeflate(kernels, encoding.window, at, length, 0, room);
       return end === null ? null : kernels.output.subarray(0, end);
     },
@@ -189,16 +190,16 @@ const storedSize = (length: number): number => length + STORED_HEADER_BYTES * Ma
 function encodeDeflate(kernels: Kernels, window: number, at: number, length: number, to: number, room: number): number | null {
   const packed = kernels.deflate(at, length, window, Math.min(room, storedSize(length)), to);
   if (packed !== null) return to + packed.length;
-  return storedSize(length) <= room ? storeBlocks(kernels, at, length, to) : null;
+  return storedSize(length) <= room ? storeBlocks(kernels, at, length, to, true) : null;
 }
 
 /** RFC 1951 section 3.2.4: what does not shrink goes into stored blocks. */
-function storeBlocks(kernels: Kernels, at: number, length: number, to: number): number {
+function storeBlocks(kernels: Kernels, at: number, length: number, to: number, last: boolean): number {
   const { input, output } = kernels;
   let done = 0;
   do {
     const step = Math.min(STORED_LIMIT, length - done);
-    const final = done + step === length ? 1 : 0;
+    const final = last && done + step === length ? 1 : 0;
     output.set([final, step & 255, step >>> 8, ~step & 255, (~step >>> 8) & 255], to);
     output.set(input.subarray(at + done, at + done + step), to + STORED_HEADER_BYTES);
     to += STORED_HEADER_BYTES + step;
@@ -220,4 +221,15 @@ function encodeZlib(kernels: Kernels, window: number, at: number, length: number
   const sum = kernels.adler32(kernels.input.subarray(at, at + length));
   new DataView(output.buffer, output.byteOffset + end, ADLER32_BYTES).setUint32(0, sum, false);
   return output.subarray(0, end + ADLER32_BYTES);
+}
+
+/** DEFLATE blocks that more can follow, then the CRC-32 of the plain bytes. */
+function encodePart(kernels: Kernels, window: number, at: number, length: number, room: number): Uint8Array | null {
+  const stored = storedSize(length);
+  const packed = kernels.deflatePart(at, length, window, Math.max(0, Math.min(room - CRC32_BYTES, stored)));
+  if (packed === null && stored + CRC32_BYTES > room) return null;
+  const end = packed === null ? storeBlocks(kernels, at, length, 0, false) : packed.length;
+  const { input, output } = kernels;
+  new DataView(output.buffer, output.byteOffset + end, CRC32_BYTES).setUint32(0, kernels.crc32(input.subarray(at, at + length)), true);
+  return output.subarray(0, end + CRC32_BYTES);
 }

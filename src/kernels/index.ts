@@ -1,9 +1,8 @@
 import type { ScanTable } from "../core/model.ts";
-import { checkRoom, createArena, INPUT_BYTES, inArena, OUTPUT_BYTES, RESULT_BYTES, SCRATCH_BYTES } from "./arena.ts";
-import { createSha256, type Sha256 } from "./sha256.ts";
+import type { RunningHash } from "../core/ports.ts";
+import { checkRoom, createArena, INPUT_BYTES, inArena, type KernelExports, OUTPUT_BYTES, RESULT_BYTES, SCRATCH_BYTES } from "./arena.ts";
+import { createSha1, createSha256 } from "./sha.ts";
 import { tableScan } from "./table-scan.ts";
-
-export type { Sha256 } from "./sha256.ts";
 
 /** Bytes of a BLAKE3 piece: 64 chunks, the unit in which a disk is hashed. */
 export const PIECE_BYTES = 65_536;
@@ -53,13 +52,17 @@ export interface Kernels {
    * Null: it does not fit in `room` bytes.
    */
   deflate(at: number, length: number, window: number, room?: number, to?: number): Uint8Array | null;
+  /** The same as blocks that end on a byte, none of them the last of its stream. */
+  deflatePart(at: number, length: number, window: number, room?: number, to?: number): Uint8Array | null;
   adler32(bytes: Uint8Array): number;
   /** `seed`: the CRC of the bytes before. */
   crc32(bytes: Uint8Array, seed?: number): number;
   crc32c(bytes: Uint8Array, seed?: number): number;
   /** Index of the first difference, -1 if there is none. When one is the beginning of the other, they differ where it ends. */
   compare(a: Uint8Array, b: Uint8Array): number;
-  sha256(): Sha256;
+  /** Running hashes; any number of them may be under way at once. */
+  sha1(): RunningHash;
+  sha256(): RunningHash;
   /** The result is the caller's own. */
   readonly scanTable: ScanTable;
 }
@@ -80,6 +83,15 @@ export function createKernels(): Kernels {
       sum = kernel(place, length, sum);
     });
     return sum >>> 0;
+  };
+
+  const deflate = (kernel: KernelExports["deflate"], at: number, length: number, window: number, room: number, to: number) => {
+    checkRoom("at", at, INPUT_BYTES);
+    checkRoom("length", length, INPUT_BYTES - at);
+    checkRoom("to", to, OUTPUT_BYTES);
+    checkRoom("room", room, OUTPUT_BYTES - to);
+    const packed = kernel(arena.input + at, length, arena.output + to, room, window);
+    return packed < 0 ? null : view(arena.output + to, packed);
   };
 
   return {
@@ -122,14 +134,8 @@ export function createKernels(): Kernels {
       if (produced < 0) return INFLATE_FAILURES[produced] ?? "bad-stream";
       return produced < expected ? "too-short" : { produced, consumed: kernels.inflateConsumed() };
     },
-    deflate(at, length, window, room = length, to = 0) {
-      checkRoom("at", at, INPUT_BYTES);
-      checkRoom("length", length, INPUT_BYTES - at);
-      checkRoom("to", to, OUTPUT_BYTES);
-      checkRoom("room", room, OUTPUT_BYTES - to);
-      const packed = kernels.deflate(arena.input + at, length, arena.output + to, room, window);
-      return packed < 0 ? null : view(arena.output + to, packed);
-    },
+    deflate: (at, length, window, room = length, to = 0) => deflate(kernels.deflate, at, length, window, room, to),
+    deflatePart: (at, length, window, room = length, to = 0) => deflate(kernels.deflatePart, at, length, window, room, to),
     adler32: (bytes) => checksum(kernels.adler32, bytes, 1),
     crc32: (bytes, seed = 0) => checksum(kernels.crc32, bytes, seed),
     crc32c: (bytes, seed = 0) => checksum(kernels.crc32c, bytes, seed),
@@ -145,6 +151,7 @@ export function createKernels(): Kernels {
       }
       return a.length === b.length ? -1 : length;
     },
+    sha1: () => createSha1(arena),
     sha256: () => createSha256(arena),
     scanTable: tableScan(arena),
   };

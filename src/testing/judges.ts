@@ -14,6 +14,7 @@ export type JudgeName =
   | "blkid"
   | "xz"
   | "gzip"
+  | "pigz"
   | "simg2img"
   | "img2simg"
   | "vhdiinfo"
@@ -30,7 +31,8 @@ export type JudgeName =
   | "mkfs.ext4"
   | "mkfs.fat"
   | "mkntfs"
-  | "mkswap";
+  | "mkswap"
+  | "cryptsetup";
 
 export interface Verdict {
   readonly status: number;

@@ -14,6 +14,16 @@ const missing = (codec: string): never => {
 /** A decoder for one stream. The modules are part of the program and load when first asked for. */
 export async function loadStreamDecoder(codec: StreamCodec): Promise<StreamDecoder> {
   switch (codec) {
+    case "deflate":
+      return (await import("./deflate.ts")).createDeflateDecoder();
+    case "gzip":
+      return (await import("./gzip.ts")).createGzipDecoder();
+    case "lz4":
+      return (await import("./lz4.ts")).createLz4Decoder();
+    case "bzip2":
+      return (await import("./bzip2.ts")).createBzip2Decoder();
+    case "xz":
+      return (await import("./xz.ts")).createXzDecoder();
     default:
       return missing(codec);
   }
@@ -21,6 +31,14 @@ export async function loadStreamDecoder(codec: StreamCodec): Promise<StreamDecod
 
 export async function loadUnitDecoder(codec: LazyUnitCodec): Promise<UnitDecoder> {
   switch (codec) {
+    case "adc":
+      return (await import("./adc.ts")).createAdcDecoder();
+    case "lzfse":
+      return (await import("./lzfse.ts")).createLzfseDecoder();
+    case "bzip2":
+      return (await import("./bzip2.ts")).createBzip2Units();
+    case "xz":
+      return (await import("./xz.ts")).createXzUnits();
     default:
       return missing(codec);
   }
