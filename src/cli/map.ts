@@ -49,7 +49,7 @@ export const map: Verb = {
         printLine(`${first ? "[" : ","}${JSON.stringify(fields)}`);
       } else if (entry.data)
         printLine(
-          `${hex(entry.start)}${hex(entry.length)}${entry.offset === undefined ? "packed".padEnd(16) : hex(entry.offset)}${entry.file}`,
+          `${hex(entry.start)}${hex(entry.length)}${entry.offset === undefined ? unplaced(entry).padEnd(16) : hex(entry.offset)}${entry.file}`,
         );
       first = false;
     }
@@ -57,6 +57,9 @@ export const map: Verb = {
     return 0;
   },
 };
+
+/** Stands for the offset of data that do not lie in the file as the disk shows them. */
+const unplaced = ({ compressed }: Entry): string => (compressed ? "packed" : "encrypted");
 
 const hex = (value: number): string => `0x${value.toString(16)}`.padEnd(16);
 
@@ -83,7 +86,8 @@ function entryOf(disk: Disk, { volume, extent }: Run): Entry {
     return { start, length, depth, present: extent.allocated, zero: true, data: false, compressed: false, file: "" };
   const file = disk.chain[volume]?.files[extent.file]?.name ?? "";
   const common = { start, length, depth, present: true, zero: false, data: true, file };
-  return extent.kind === "raw" ? { ...common, compressed: false, offset: extent.at } : { ...common, compressed: true };
+  if (extent.kind === "packed") return { ...common, compressed: true };
+  return { ...common, compressed: false, ...(disk.chain[volume]?.encrypted !== true && { offset: extent.at }) };
 }
 
 function joins(a: Entry, b: Entry): boolean {

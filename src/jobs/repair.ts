@@ -5,6 +5,7 @@ import { formatById, openImage } from "../formats/registry.ts";
 import { checkImage, type ImageCheck } from "./check.ts";
 import { type Disk, requireReadable } from "./disk.ts";
 import type { Report } from "./progress.ts";
+import { optionsLike } from "./target.ts";
 
 /** What a repaired copy would be: the same disk in the same format with tables written anew. */
 export interface Repair {
@@ -51,5 +52,5 @@ export function repairOptions({ chain }: Disk): Pick<Repair, "format" | "options
   if (volume.snapshots.length > 0)
     losses.push({ what: "Internal snapshots", why: "the copy holds the current state only", severity: "warning" });
   if (volume.encrypted) losses.push({ what: "Encryption", why: "the copy is not encrypted", severity: "warning" });
-  return { format: format.id, options: format.target.optionsOf?.(volume) ?? {}, losses };
+  return { format: format.id, options: optionsLike(format.target, volume), losses };
 }

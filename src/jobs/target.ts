@@ -1,5 +1,5 @@
 import { DiskError } from "../core/errors.ts";
-import type { DiskFormat, Encoding, ImageWriter, TargetFormat, TargetOption, TargetSpec } from "../core/model.ts";
+import type { DiskFormat, Encoding, ImageWriter, Json, TargetFormat, TargetOption, TargetSpec, Volume } from "../core/model.ts";
 import type { Compute } from "../core/ports.ts";
 
 export function targetOf(format: DiskFormat): TargetFormat {
@@ -24,6 +24,28 @@ function readOption(option: TargetOption, given: string | undefined): string {
   if (match === undefined)
     throw new DiskError("usage", `${option.name} cannot be “${given}”; choices: ${option.choices.map(({ value }) => value).join(", ")}`);
   return match.value;
+}
+
+/**
+ * The options with which the target would write an image like this one, as far as its facts bear the options' names (or are its
+ * variant, or the size of its units); the rest stay at their defaults.
+ */
+export function optionsLike(target: TargetFormat, volume: Volume): Record<string, string> {
+  const facts: Readonly<Record<string, Json | undefined>> = {
+    ...Object.fromEntries(Object.entries(volume.details).map(([name, value]) => [name.replaceAll("-", "_"), value])),
+    subformat: volume.details["create-type"] ?? volume.variant,
+    static: volume.variant.startsWith("static"),
+    cluster_size: volume.unit,
+    block_size: volume.unit,
+  };
+  const found: Record<string, string> = {};
+  for (const { name, choices } of target.options) {
+    const fact = facts[name];
+    const value = typeof fact === "boolean" ? (fact ? "on" : "off") : String(fact ?? "");
+    const match = choices?.find((choice) => sameSize(choice.value, value));
+    if (match !== undefined) found[name] = match.value;
+  }
+  return found;
 }
 
 /** `64k`, `64K` and `65536` are one value, as for qemu-img. */

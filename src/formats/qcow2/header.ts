@@ -100,6 +100,8 @@ export async function readHeader(file: ByteSource): Promise<Header> {
   const extensions = readExtensions(file, cluster, version === 2 ? q.HEADER_V2.bytes : header_length, extensionsEnd);
   if (extensions.crypto !== null && fields.crypt_method !== q.CRYPT_LUKS)
     throw refuse("corrupt", "crypt_method", `is ${fields.crypt_method}, but the image has a LUKS encryption header`);
+  if (extensions.crypto === null && fields.crypt_method === q.CRYPT_LUKS)
+    throw refuse("corrupt", "crypt_method", "is 2 (LUKS), but the image has no LUKS encryption header");
   const l2EntryBytes = extendedL2 ? 16 : 8;
   const l2Entries = clusterSize / l2EntryBytes;
   const { size, l1, l1CutFrom } = unknown === 0n ? readL1Place(file, fields, clusterSize, l2Entries, refuse) : foreignSize(fields);
@@ -213,7 +215,7 @@ function readRefcountTablePlace(file: ByteSource, fields: Fields, clusterSize: n
 }
 
 function unsupportedOf(header: Header, unknown: bigint): string[] {
-  const reasons = header.encryption === null ? [] : [`${header.encryption} encryption`];
+  const reasons: string[] = [];
   for (let bit = 0; bit < 64; bit++) {
     if (((unknown >> BigInt(bit)) & 1n) === 0n) continue;
     const name = header.extensions.incompatibleNames.get(bit);
@@ -248,7 +250,6 @@ function notesOf(header: Header): Note[] {
     warn("The image has both a raw external data file and a backing file; only one is allowed.");
   if (extensions.dataFileName !== null && !header.dataFile)
     warn(`The image names an external data file “${extensions.dataFileName}” but does not use one: the name is ignored.`);
-  if (header.encryption === "LUKS" && extensions.crypto === null) warn("The image says it is LUKS encrypted but has no LUKS header.");
   if (extensions.bitmaps !== null)
     (header.bitmapsConsistent ? tell : warn)(
       `Dirty bitmaps (${extensions.bitmaps.nb_bitmaps}) are not carried${header.bitmapsConsistent ? "" : "; they are out of date"}.`,

@@ -1,6 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, Json, Note, OpenContext, Volume } from "../../core/model.ts";
 import { DiskMap } from "./disk-map.ts";
+import { type Data, decrypt, type Encryption, openEncryption } from "./encryption.ts";
 import { type Header, readHeader } from "./header.ts";
 import { openRefcounts, type Refcounts } from "./refcounts.ts";
 import type { Claim } from "./regions.ts";
@@ -24,25 +25,37 @@ export async function openQcow2(file: ByteSource, context: OpenContext): Promise
     warn("Damaged refcounts, not needed for reading: they do not count the header or the L1 table once.");
   const dataFile = header.dataFile && readable ? await resolveDataFile(file, header, context) : null;
   const map = readable ? await openMap({ file, dataFile, header, table, refcounts, snapshot, context }) : null;
-  const diskSize = snapshot?.diskSize ?? header.size;
+  const size = snapshot?.diskSize ?? header.size;
   if (map !== null && snapshot === null) checkPastEnd(file, header, map.entriesPastEnd(), table, warn);
+  const encryption = readable ? await openEncryption(file, header, context) : null;
+  const unsupported = [...header.unsupported, ...(encryption?.unsupported ?? [])];
+  const locked = encryption !== null && encryption.cipher === null && unsupported.length === 0;
+  const plain: Data = {
+    files: dataFile === null ? [file] : [file, dataFile],
+    notes: encryption?.notes ?? [],
+    async extents(start, length, signal) {
+      if (map === null || unsupported.length > 0)
+        throw q.problem("unsupported", `the data cannot be read: ${unsupported.join(", ")}`, { file: file.name });
+      if (locked) throw q.problem("passphrase", `${file.name} is encrypted and needs its passphrase`, { file: file.name });
+      return map.extents(start, length, signal);
+    },
+  };
+  const data = encryption === null ? plain : await decrypt(plain, size, encryption);
   return {
     format: "qcow2",
     variant: variantOf(header),
-    size: diskSize,
+    size,
     unit: header.clusterSize,
-    files: dataFile === null ? [file] : [file, dataFile],
+    files: data.files,
     parent: header.backing,
     identity: null,
     snapshots: table.list.map(({ l1: _, ...shown }) => shown),
-    unsupported: header.unsupported,
-    notes,
+    unsupported,
+    notes: [...notes, ...data.notes],
     encrypted: header.encryption !== null,
-    details: detailsOf(header),
-    async extents(start, length, signal) {
-      if (map === null) throw q.problem("unsupported", `the data cannot be read: ${header.unsupported.join(", ")}`, { file: file.name });
-      return map.extents(start, length, signal);
-    },
+    locked,
+    details: detailsOf(header, encryption),
+    extents: data.extents,
   };
 }
 
@@ -95,6 +108,9 @@ function claimsOf(header: Header, table: SnapshotTable, l1: Header["l1"], file: 
   ];
   if (l1.at !== header.l1.at) claims.push({ at: header.l1.at, length: header.l1.entries * 8, what: "the active L1 table" });
   if (header.refcountTable.place !== null) claims.push({ ...header.refcountTable.place, what: "the refcount table" });
+  const { crypto } = header.extensions;
+  if (crypto !== null && crypto.offset + crypto.length <= BigInt(file.size))
+    claims.push({ at: Number(crypto.offset), length: Number(crypto.length), what: "the encryption header" });
   if (table.place !== null && table.problem === null) claims.push({ ...table.place, what: "the snapshot table" });
   return claims.filter(({ length }) => length > 0);
 }
@@ -119,9 +135,9 @@ function variantOf(header: Header): string {
 }
 
 /** The names and order of `qemu-img info`. */
-function detailsOf(header: Header): Record<string, Json> {
+function detailsOf(header: Header, encryption: Encryption | null): Record<string, Json> {
   const compression = header.compression === "zstd" ? "zstd" : "zlib";
-  const encrypt: Record<string, Json> = header.encryption === null ? {} : { encrypt: { format: header.encryption.toLowerCase() } };
+  const encrypt: Record<string, Json> = encryption === null ? {} : { encrypt: encryption.details };
   if (header.version === 2) return { compat: "0.10", "compression-type": compression, "refcount-bits": 16, ...encrypt };
   const { dataFileName } = header.extensions;
   const dataFile: Record<string, Json> = dataFileName === null || !header.dataFile ? {} : { "data-file": dataFileName };
