@@ -10,6 +10,7 @@ import { ewf } from "./ewf/index.ts";
 import { NAMED_FORMATS } from "./named/index.ts";
 import { ova } from "./ova/index.ts";
 import { parallels } from "./parallels/index.ts";
+import { qcow } from "./qcow/index.ts";
 import { qcow2 } from "./qcow2/index.ts";
 import { qed } from "./qed/index.ts";
 import { raw } from "./raw/index.ts";
@@ -23,6 +24,8 @@ import { zip } from "./zip/index.ts";
 /** Probed in this order; raw accepts anything, so it stays last. A new format is one line here. */
 export const DISK_FORMATS: readonly DiskFormat[] = [
   // Disk images.
+  // Before qcow2, which takes every version with their common magic.
+  qcow,
   qcow2,
   vmdk,
   vdi,
