@@ -6,6 +6,7 @@ import { androidSparse } from "./android-sparse/index.ts";
 import { bochs } from "./bochs/index.ts";
 import { cloop } from "./cloop/index.ts";
 import { COMPRESSED_FORMATS } from "./compressed/index.ts";
+import { dmg } from "./dmg/index.ts";
 import { ewf } from "./ewf/index.ts";
 import { NAMED_FORMATS } from "./named/index.ts";
 import { ova } from "./ova/index.ts";
@@ -31,6 +32,8 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   vdi,
   // Before all that may stand at the beginning of a disk: a fixed VHD is known by its end only.
   vhd,
+  // Known by its end too; it may begin like a compressed stream.
+  dmg,
   parallels,
   qed,
   bochs,

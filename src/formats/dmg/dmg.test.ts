@@ -1,0 +1,459 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { crc32, deflateSync } from "node:zlib";
+import { afterAll, describe, expect, test } from "vitest";
+import { memorySource } from "../../core/bytes.ts";
+import { DiskError } from "../../core/errors.ts";
+import { diskBytes, noise, type TestDisk } from "../../testing/disks.ts";
+import { checked, contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
+import { judge } from "../../testing/judges.ts";
+import { detect } from "../registry.ts";
+import { decodeBase64, encodeBase64 } from "./base64.ts";
+import { dmg } from "./index.ts";
+import { readPropertyList } from "./property-list.ts";
+import {
+  Chunk,
+  KIND_BZIP2,
+  KIND_COMMENT,
+  KIND_IGNORE,
+  KIND_LZMA,
+  KIND_RAW,
+  KIND_TERMINATOR,
+  KIND_ZERO,
+  KIND_ZLIB,
+  SECTOR,
+  TABLE_SIGNATURE,
+  TableHead,
+  Trailer,
+  type TrailerFields,
+} from "./spec.ts";
+import { crc32AfterZeros } from "./zero-crc.ts";
+
+const target = dmg.target!;
+const MIB = 1 << 20;
+const folder = mkdtempSync(join(tmpdir(), "dmg-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface TestChunk {
+  kind: number;
+  sector: number;
+  sectors: number;
+  data?: Uint8Array;
+  /** Instead of the place where `data` comes to lie. */
+  offset?: number;
+  length?: number;
+}
+interface TestTable {
+  first: number;
+  sectors: number;
+  chunks: readonly TestChunk[];
+  checksum?: number;
+}
+const END: TestChunk = { kind: KIND_TERMINATOR, sector: 0, sectors: 0 };
+const filled = (sectors: number, byte: number) => new Uint8Array(sectors * SECTOR).fill(byte);
+const raw = (sector: number, sectors: number, byte: number): TestChunk => ({
+  kind: KIND_RAW,
+  sector,
+  sectors,
+  data: filled(sectors, byte),
+});
+const zlib = (sector: number, plain: Uint8Array): TestChunk => ({
+  kind: KIND_ZLIB,
+  sector,
+  sectors: plain.length / SECTOR,
+  data: deflateSync(plain),
+});
+
+const ascii = (text: string) => new TextEncoder().encode(text);
+
+/** A resource fork with the tables as `blkx` resources from id 0. */
+function forkOf(tables: readonly Uint8Array[]): Uint8Array {
+  const data = Buffer.concat(tables.map((table) => Buffer.concat([u32(table.length), table])));
+  const references = Buffer.alloc(tables.length * 12);
+  let at = 0;
+  tables.forEach((table, i) => {
+    references.writeInt16BE(i, i * 12);
+    references.writeUInt16BE(0xffff, i * 12 + 2);
+    references.writeUInt32BE(at, i * 12 + 4);
+    at += table.length + 4;
+  });
+  const map = Buffer.alloc(28);
+  map.writeUInt16BE(28, 24);
+  const types = Buffer.concat([Buffer.from([0, 0]), ascii("blkx"), Buffer.from([0, tables.length - 1, 0, 10])]);
+  const head = Buffer.concat([u32(16), u32(16 + data.length), u32(data.length), u32(map.length + types.length + references.length)]);
+  return Buffer.concat([head, data, map, types, references]);
+}
+const u32 = (value: number) => {
+  const out = Buffer.alloc(4);
+  out.writeUInt32BE(value);
+  return out;
+};
+
+const listOf = (tables: readonly Uint8Array[]) =>
+  ascii(
+    `<?xml version="1.0"?><!DOCTYPE plist><plist version="1.0"><dict><key>resource-fork</key><dict><key>blkx</key><array>${tables
+      .map(
+        (table, i) => `<dict><key>ID</key><string>${i}</string><key>Name</key><string>part ${i} &amp; more</string><key>Data</key>
+        <data>\n\t${Buffer.from(encodeBase64(table)).toString().replace(/.{44}/g, "$&\n\t")}</data></dict>`,
+      )
+      .join("")}</array></dict></dict></plist>`,
+  );
+
+/** An image of any tables, sound or not. */
+function build(tables: readonly TestTable[], fields: Partial<TrailerFields> = {}, fork = false): Uint8Array<ArrayBuffer> {
+  const parts: Uint8Array[] = [];
+  let end = 0;
+  const encoded = tables.map(({ first, sectors, chunks, checksum }) => {
+    const entries = chunks.map(({ kind, sector, sectors: count, data, offset, length }) => {
+      const at = end;
+      if (data !== undefined) parts.push(data);
+      end += data?.length ?? 0;
+      const values = {
+        sector: BigInt(sector),
+        sectors: BigInt(count),
+        offset: BigInt(offset ?? at),
+        length: BigInt(length ?? data?.length ?? 0),
+      };
+      return Chunk.write({ kind, comment: 0, ...values });
+    });
+    const sum = Buffer.alloc(128);
+    sum.writeUInt32BE(checksum ?? 0);
+    const head = TableHead.write({
+      signature: TABLE_SIGNATURE,
+      version: 1,
+      firstSector: BigInt(first),
+      sectorCount: BigInt(sectors),
+      dataOffset: 0n,
+      buffersNeeded: 0,
+      descriptor: 0,
+      reserved: new Uint8Array(24),
+      checksumType: checksum === undefined ? 0 : 2,
+      checksumSize: 32,
+      checksum: sum,
+      chunkCount: entries.length,
+    });
+    return Buffer.concat([head, ...entries]);
+  });
+  const list = fork ? forkOf(encoded) : listOf(encoded);
+  const trailer = Trailer.write({
+    ...Trailer.read(new Uint8Array(512)),
+    signature: 0x6b6f6c79,
+    version: 4,
+    headerSize: 512,
+    dataForkLength: BigInt(end),
+    xmlOffset: fork ? 0n : BigInt(end),
+    xmlLength: fork ? 0n : BigInt(list.length),
+    rsrcForkOffset: fork ? BigInt(end) : 0n,
+    rsrcForkLength: fork ? BigInt(list.length) : 0n,
+    sectorCount: BigInt(Math.max(...tables.map(({ first, sectors }) => first + sectors))),
+    ...fields,
+  });
+  return Uint8Array.from(Buffer.concat([...parts, list, trailer]));
+}
+
+const open = (bytes: Uint8Array) => dmg.open(memorySource("d.dmg", bytes), contextOf());
+const check = (bytes: Uint8Array) => dmg.check!(memorySource("d.dmg", bytes), contextOf());
+async function failure(work: Promise<unknown>): Promise<DiskError> {
+  const error = await work.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(DiskError);
+  return error as DiskError;
+}
+
+/** Two tables: raw, zlib, zero; comment, ignore, raw. */
+const SOUND: readonly TestTable[] = [
+  { first: 0, sectors: 8, chunks: [raw(0, 2, 1), zlib(2, filled(4, 2)), { kind: KIND_ZERO, sector: 6, sectors: 2 }, END] },
+  {
+    first: 8,
+    sectors: 6,
+    chunks: [{ kind: KIND_COMMENT, sector: 0, sectors: 0 }, { kind: KIND_IGNORE, sector: 0, sectors: 3 }, raw(3, 3, 3), END],
+  },
+];
+const PLAIN = Buffer.concat([filled(2, 1), filled(4, 2), filled(5, 0), filled(3, 3)]);
+
+describe("reading", () => {
+  test.each([false, true])("chunks of several tables; from a resource fork: %s", async (fork) => {
+    const bytes = build(SOUND, {}, fork);
+    expect(detect(bytes, bytes).id).toBe("dmg");
+    const volume = await open(bytes);
+    expect(volume).toMatchObject({ size: 14 * SECTOR, notes: [], variant: "raw, zlib" });
+    expect(Buffer.compare(await readVolume(volume), PLAIN)).toBe(0);
+    const kinds = (await checked(volume).extents(0, volume.size)).map(({ kind, start }) => [kind, start / SECTOR]);
+    expect(kinds).toEqual([
+      ["raw", 0],
+      ["packed", 2],
+      ["zero", 6],
+      ["hole", 8],
+      ["raw", 11],
+    ]);
+    expect(await readVolume(volume, 3 * SECTOR + 7, 9 * SECTOR)).toEqual(Uint8Array.from(PLAIN.subarray(3 * SECTOR + 7, 12 * SECTOR + 7)));
+    expect(await check(bytes)).toMatchObject({ corruptions: 0, leaks: 0, findings: [] });
+  });
+
+  test("data that begins at an offset, tables in another order, the magic of a compressed stream at the front", async () => {
+    const bytes = build([...SOUND].reverse(), {});
+    const moved = Buffer.concat([ascii("BZh91AY&SY"), bytes]);
+    const trailer = Trailer.read(moved, moved.length - 512);
+    moved.set(Trailer.write({ ...trailer, dataForkOffset: 10n, xmlOffset: trailer.xmlOffset + 10n }), moved.length - 512);
+    expect(detect(moved, moved).id).toBe("dmg");
+    expect(Buffer.compare(await readVolume(await open(Uint8Array.from(moved))), PLAIN)).toBe(0);
+  });
+
+  test.each([0n, 3n])("the trailer states %i sectors: the tables decide, with a warning", async (sectorCount) => {
+    const volume = await open(build(SOUND, { sectorCount }));
+    expect(volume.size).toBe(14 * SECTOR);
+    expect(volume.notes).toMatchObject([{ severity: "warning", text: expect.stringContaining(`${14 * SECTOR}`) }]);
+  });
+
+  test("a last chunk with zeros past the stated end is cut there; with anything else it is not", async () => {
+    const last = (bytes: Uint8Array): TestTable[] => [{ first: 0, sectors: 8, chunks: [zlib(0, bytes), END] }];
+    const zeros = await open(build(last(Buffer.concat([filled(6, 9), filled(2, 0)])), { sectorCount: 6n }));
+    expect(zeros).toMatchObject({ size: 6 * SECTOR, notes: [{ severity: "info" }] });
+    expect(await readVolume(zeros)).toEqual(filled(6, 9));
+    const data = await open(build(last(filled(8, 9)), { sectorCount: 6n }));
+    expect(data).toMatchObject({ size: 8 * SECTOR, notes: [{ severity: "warning" }] });
+  });
+
+  test("sectors that no table covers are holes, with a warning", async () => {
+    const volume = await open(build([SOUND[0]!, { first: 10, sectors: 1, chunks: [raw(0, 1, 5), END] }], { sectorCount: 20n }));
+    expect(volume.size).toBe(20 * SECTOR);
+    expect(volume.notes).toMatchObject([{ severity: "warning", text: expect.stringContaining(`${11 * SECTOR} bytes`) }]);
+    expect(await checked(volume).extents(8 * SECTOR, 12 * SECTOR)).toMatchObject([{ kind: "hole" }, { kind: "raw" }, { kind: "hole" }]);
+  });
+
+  test.each<[string, TestTable[], { code: string; guest: { start: number; length: number } }]>([
+    [
+      "two chunks for the same sectors",
+      [{ first: 0, sectors: 8, chunks: [raw(0, 4, 1), raw(2, 4, 2), raw(6, 2, 3), END] }],
+      { code: "corrupt", guest: { start: 2, length: 4 } },
+    ],
+    [
+      "sectors left out",
+      [{ first: 0, sectors: 8, chunks: [raw(0, 2, 1), raw(5, 3, 2), END] }],
+      { code: "corrupt", guest: { start: 2, length: 3 } },
+    ],
+    [
+      "data past the end",
+      [{ first: 0, sectors: 8, chunks: [raw(0, 2, 1), { ...raw(2, 2, 1), offset: 1 << 20 }, raw(4, 4, 2), END] }],
+      { code: "corrupt", guest: { start: 2, length: 2 } },
+    ],
+    [
+      "a raw chunk of another length",
+      [{ first: 0, sectors: 8, chunks: [raw(0, 2, 1), { ...raw(2, 2, 1), length: 700 }, raw(4, 4, 2), END] }],
+      { code: "corrupt", guest: { start: 2, length: 2 } },
+    ],
+    [
+      "an unknown kind",
+      [{ first: 0, sectors: 8, chunks: [raw(0, 2, 1), { ...raw(2, 2, 1), kind: 0x80000009 }, raw(4, 4, 2), END] }],
+      { code: "unsupported", guest: { start: 2, length: 2 } },
+    ],
+    [
+      "a chunk too large to unpack",
+      [{ first: 0, sectors: 8193, chunks: [raw(0, 2, 1), { kind: KIND_ZLIB, sector: 2, sectors: 8191, data: filled(1, 1) }, END] }],
+      { code: "limit", guest: { start: 2, length: 8191 } },
+    ],
+  ])("%s: an error for those sectors only", async (_name, tables, { code, guest }) => {
+    const volume = checked(await open(build(tables)));
+    const bytes = { start: guest.start * SECTOR, length: guest.length * SECTOR };
+    expect(await failure(volume.extents(bytes.start + 512, 512))).toMatchObject({ code, file: "d.dmg", guest: bytes });
+    expect(await readVolume(volume, 0, bytes.start)).toEqual(filled(guest.start, 1));
+    const rest = volume.size - bytes.start - bytes.length;
+    if (rest > 0) expect((await readVolume(volume, bytes.start + bytes.length, rest)).every((byte) => byte > 1)).toBe(true);
+    if (code === "corrupt") expect((await check(build(tables))).corruptions).toBeGreaterThan(0);
+  });
+
+  test("what cannot be read is refused by name", async () => {
+    const cases: readonly [Partial<TrailerFields>, string, string][] = [
+      [{ version: 5 }, "unsupported", "version"],
+      [{ headerSize: 100 }, "corrupt", "headerSize"],
+      [{ segmentCount: 2 }, "unsupported", "segmentCount"],
+      [{ sectorCount: 1n << 63n }, "corrupt", "sectorCount"],
+      [{ xmlOffset: 1n << 62n }, "corrupt", "xmlOffset"],
+      [{ xmlLength: 1n << 62n }, "corrupt", "xmlLength"],
+      [{ xmlLength: 0n }, "corrupt", "neither"],
+      [{ dataForkOffset: 1n << 40n }, "corrupt", "dataForkOffset"],
+    ];
+    for (const [fields, code, word] of cases) {
+      const error = await failure(open(build(SOUND, fields)));
+      expect(error).toMatchObject({ code, file: "d.dmg", at: expect.any(Number), message: expect.stringContaining(word) });
+    }
+    const encrypted = Buffer.concat([ascii("encrcdsa"), Buffer.alloc(1000)]);
+    expect(detect(encrypted, encrypted).id).toBe("dmg");
+    expect(await failure(open(encrypted))).toMatchObject({ code: "unsupported", message: expect.stringContaining("encrypted") });
+    expect(await failure(open(ascii("short")))).toMatchObject({ code: "corrupt" });
+    const fork = build(SOUND, {}, true);
+    for (let at = fork.length - 512 - 60; at < fork.length - 512; at++) {
+      const damaged = fork.slice();
+      damaged[at] = 0xff;
+      await open(damaged)
+        .then(readVolume)
+        .catch((error: unknown) => expect(error).toBeInstanceOf(DiskError));
+    }
+  });
+
+  test("property lists", () => {
+    const read = (text: string) => readPropertyList(ascii(text), "d.dmg", 100);
+    expect(read("<!-- <none> --><plist><dict/></plist>")).toMatchObject({ kind: "dict" });
+    expect(read("<plist><array><data>QUJD\n RA==</data><true/></array></plist>")).toMatchObject({
+      items: [
+        { kind: "data", bytes: ascii("ABCD") },
+        { kind: "text", text: "true" },
+      ],
+    });
+    for (const text of [
+      "",
+      "<plist>",
+      "<plist><dict></plist>",
+      "<plist><dict><key>a</key></dict></plist>",
+      "<plist><dict><key>a</key><true/><key>a</key><true/></dict></plist>",
+      "<plist><array>text</array></plist>",
+      "<plist><data>QUJ</data></plist>",
+      "<plist><data>Q!JD</data></plist>",
+      "<plist><string>a<b/></string></plist>",
+      `<plist>${"<array>".repeat(100)}`,
+      "<plist><what/></plist>",
+      "<!-- never ends",
+    ]) {
+      let error: unknown;
+      try {
+        read(text);
+      } catch (reason) {
+        error = reason;
+      }
+      expect(error).toMatchObject({ name: "DiskError", code: "corrupt", file: "d.dmg" });
+    }
+  });
+
+  test("base64 and the checksum of zeros agree with Node's", () => {
+    for (let length = 0; length < 20; length++) {
+      const bytes = noise(length, length + 1);
+      const text = Buffer.from(bytes).toString("base64");
+      expect(Buffer.from(encodeBase64(bytes)).toString()).toBe(text);
+      expect(decodeBase64(ascii(text), "f", 0)).toEqual(bytes);
+      expect(crc32AfterZeros(crc32(bytes), length * 1000)).toBe(crc32(new Uint8Array(length * 1000), crc32(bytes)));
+    }
+  });
+});
+
+describe("chunks that are packed by other programs", () => {
+  const sevenZip = judge("7zz");
+  const plain = Buffer.concat([filled(300, 0x41), noise(200 * SECTOR, 3), filled(12, 0)]);
+  const kinds = [
+    { program: "xz", kind: KIND_LZMA },
+    { program: "bzip2", kind: KIND_BZIP2 },
+  ] as const;
+  const hasAll = sevenZip !== null && kinds.every(({ program }) => judge(program) !== null);
+  test.skipIf(!hasAll).each(kinds)("$program, which 7-Zip unpacks to the same", async ({ program, kind }) => {
+    const data = judge(program)!.bytes(["-c"], { input: plain });
+    const image = build([
+      {
+        first: 0,
+        sectors: 512,
+        chunks: [
+          { kind, sector: 0, sectors: 512, data },
+          { ...END, sector: 512 },
+        ],
+      },
+    ]);
+    expect(detect(image, image).id).toBe("dmg");
+    expect(Buffer.compare(await readVolume(await open(image)), plain)).toBe(0);
+    const place = mkdtempSync(join(folder, "other-"));
+    writeFileSync(join(place, "o.dmg"), image);
+    // By itself it goes by the magic at the front.
+    sevenZip!.must(["x", "-tdmg", `-o${join(place, "out")}`, join(place, "o.dmg")]);
+    expect(Buffer.compare(readFileSync(join(place, "out", readdirSync(join(place, "out"))[0]!)), plain)).toBe(0);
+  });
+});
+
+describe("check", () => {
+  const plain = Buffer.concat([filled(2, 1), filled(4, 2), filled(2, 0)]);
+  test("checksums of the tables, of the data fork and of those sums", async () => {
+    const sums = [crc32(plain), crc32(filled(3, 3))];
+    const tables = SOUND.map((table, i) => ({ ...table, checksum: sums[i]! }));
+    const field = (value: number) => Buffer.concat([u32(value), Buffer.alloc(124)]);
+    const unsummed = build(tables);
+    const fork = unsummed.subarray(0, Number(Trailer.read(unsummed, unsummed.length - 512).dataForkLength));
+    const fields = {
+      dataChecksumType: 2,
+      dataChecksum: field(crc32(fork)),
+      masterChecksumType: 2,
+      masterChecksum: field(crc32(Buffer.concat(sums.map(u32)))),
+    };
+    const sound = build(tables, fields);
+    expect(await check(sound)).toMatchObject({ corruptions: 0, leaks: 0, findings: [], allocatedClusters: 3, compressedClusters: 1 });
+    const changed = sound.slice();
+    changed[5] = 77;
+    expect((await check(changed)).findings.map(({ guest }) => guest)).toEqual([null, { start: 0, length: 8 * SECTOR }]);
+    const wrongMaster = build(tables, { ...fields, masterChecksum: field(1) });
+    expect(await check(wrongMaster)).toMatchObject({ corruptions: 1 });
+  });
+
+  test("bytes that no chunk uses, and bytes that two use", async () => {
+    const unused = build([{ first: 0, sectors: 2, chunks: [raw(0, 2, 1), { ...raw(2, 0, 1), data: filled(1, 9) }, END] }]);
+    expect(await check(unused)).toMatchObject({ leaks: 1, corruptions: 0 });
+    const shared = build([
+      { first: 0, sectors: 4, chunks: [raw(0, 2, 1), { kind: KIND_RAW, sector: 2, sectors: 2, offset: 512, length: 1024 }, END] },
+    ]);
+    expect((await check(shared)).findings).toMatchObject([{ severity: "corruption", at: 512 }, { severity: "warning" }]);
+  });
+});
+
+describe("writing", () => {
+  const disk = (size: number): TestDisk => ({
+    size,
+    pieces: [
+      { start: 0, bytes: new Uint8Array(70_000).fill(0x5a) },
+      { start: MIB + 512, bytes: noise(MIB, 7) },
+      { start: size - 1024, bytes: filled(1, 3) },
+    ],
+  });
+  const write = (size: number, options = {}) =>
+    writeImage(target.create(specFor(target, size, "w.dmg", options), testCompute()), disk(size));
+
+  test("the id is the given one, or one from the content", async () => {
+    const id = "01234567-89ab-4cde-8f01-23456789abcd";
+    const file = (await write(4 * MIB, { id })).files[0]!;
+    const trailer = Trailer.read(await file.read(file.size - 512, 512));
+    expect(Buffer.from(trailer.segmentId).toString("hex")).toBe(id.replaceAll("-", ""));
+    await expect(async () => write(4 * MIB, { id: "x" })).rejects.toMatchObject({ code: "usage" });
+    expect(target.losses(specFor(target, 1000, "d"))).toMatchObject([{ severity: "blocker" }]);
+  });
+
+  test("the data fork's checksum is right", async () => {
+    const file = (await write(5 * MIB - 512)).files[0]!;
+    const trailer = Trailer.read(await file.read(file.size - 512, 512));
+    const sum = crc32(await file.read(0, Number(trailer.dataForkLength)));
+    expect(new DataView(trailer.dataChecksum.buffer).getUint32(trailer.dataChecksum.byteOffset)).toBe(sum);
+  });
+
+  const sizes = [5 * MIB, 5 * MIB - 512];
+  const sevenZip = judge("7zz");
+  test.skipIf(sevenZip === null).each(sizes)("7-Zip unpacks the same disk of %i bytes", async (size) => {
+    const place = mkdtempSync(join(folder, "7z-"));
+    const path = (await write(size)).save(place);
+    sevenZip!.run(["x", `-o${join(place, "out")}`, path]);
+    const [name] = readdirSync(join(place, "out"));
+    // Of the size in the trailer it takes no notice: whole chunks come out.
+    const out = readFileSync(join(place, "out", name!));
+    expect(Buffer.compare(out, diskBytes(disk(size), 0, 5 * MIB))).toBe(0);
+  });
+
+  const dmg2img = judge("dmg2img");
+  test.skipIf(dmg2img === null).each(sizes)("dmg2img unpacks the same disk of %i bytes", async (size) => {
+    const place = mkdtempSync(join(folder, "d2i-"));
+    const path = (await write(size)).save(place);
+    dmg2img!.must(["-s", path, join(place, "out")]);
+    expect(Buffer.compare(readFileSync(join(place, "out")), diskBytes(disk(size), 0, 5 * MIB))).toBe(0);
+  });
+
+  const qemu = judge("qemu-img");
+  test.skipIf(qemu === null).each(sizes)("qemu-img finds the same disk of %i bytes", async (size) => {
+    const place = mkdtempSync(join(folder, "qemu-"));
+    const path = (await write(size)).save(place);
+    writeFileSync(join(place, "raw"), diskBytes(disk(size)));
+    expect(qemu!.must(["compare", "-f", "dmg", "-F", "raw", path, join(place, "raw")])).toContain("identical");
+  });
+});
