@@ -15,6 +15,7 @@ import { qcow } from "./qcow/index.ts";
 import { qcow2 } from "./qcow2/index.ts";
 import { qed } from "./qed/index.ts";
 import { raw } from "./raw/index.ts";
+import { sparsebundle } from "./sparsebundle/index.ts";
 import { sparseimage } from "./sparseimage/index.ts";
 import { tar } from "./tar/index.ts";
 import { vdi } from "./vdi/index.ts";
@@ -40,6 +41,7 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   bochs,
   cloop,
   sparseimage,
+  sparsebundle,
   androidSparse,
   ewf,
   // Files that hold images.
