@@ -3,6 +3,7 @@ import type { ByteSource, DiskFormat, FormatContext, Note, OpenContext, Volume }
 import { identify } from "../filesystems/index.ts";
 import { readPartitions } from "../partitions/index.ts";
 import { androidSparse } from "./android-sparse/index.ts";
+import { asif } from "./asif/index.ts";
 import { bochs } from "./bochs/index.ts";
 import { cloop } from "./cloop/index.ts";
 import { COMPRESSED_FORMATS } from "./compressed/index.ts";
@@ -42,6 +43,7 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   cloop,
   sparseimage,
   sparsebundle,
+  asif,
   androidSparse,
   ewf,
   // Files that hold images.

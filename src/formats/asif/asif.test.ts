@@ -1,0 +1,138 @@
+import { describe, expect, test } from "vitest";
+import { DiskError } from "../../core/errors.ts";
+import { checked, contextOf, readVolume } from "../../testing/image-harness.ts";
+import { SparseFile } from "../../testing/sparse-file.ts";
+import { detect } from "../registry.ts";
+import { geometryOf } from "./chunk-tables.ts";
+import { asif } from "./index.ts";
+import { Header, SIGNATURE } from "./spec.ts";
+
+const MIB = 1 << 20;
+/** With chunks of 1 MiB and blocks of 512 bytes: data entries between two entries for bitmaps, and those of a table. */
+const GROUP = 2048;
+const TABLE = 63 * GROUP;
+type Fields = Partial<ReturnType<typeof Header.read>>;
+
+/** Tables (by number) of data entries (by chunk of the disk in the table) → chunk of the file, which is filled with its own number. */
+function build(chunks: number, tables: ReadonlyMap<number, ReadonlyMap<number, bigint>>, fields: Fields = {}): SparseFile {
+  const file = new SparseFile("d.asif");
+  const u64 = (at: number, value: bigint) => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64BE(value);
+    file.write(at, bytes);
+  };
+  const header = {
+    signature: SIGNATURE,
+    version: 1,
+    headerSize: 512,
+    flags: 0,
+    directory0: 4096n,
+    directory1: BigInt(MIB),
+    guid: Uint8Array.from({ length: 16 }, (_, i) => i),
+    sectorCount: BigInt(chunks * 2048 - 1),
+    maxSectorCount: 1n << 43n,
+    chunkSize: MIB,
+    blockSize: 512,
+    totalSegments: 0,
+    metadataChunk: 0n,
+    reserved: new Uint8Array(16),
+    readOnlyFlags: 0,
+    metadataFlags: 0,
+    metadataReadOnlyFlags: 0,
+    ...fields,
+  };
+  file.write(0, Header.write(header));
+  // The older directory leads astray.
+  u64(4096, 6n);
+  u64(4104, 999n);
+  u64(MIB, 7n);
+  let end = 2;
+  for (const [number, entries] of tables) {
+    const table = end++;
+    u64(MIB + 8 + number * 8, BigInt(table));
+    for (const [chunk, place] of entries) {
+      u64(table * MIB + (chunk + Math.floor(chunk / GROUP)) * 8, place);
+      const at = Number(place & 0xffffn);
+      if (at < 200) file.write(at * MIB, new Uint8Array(MIB).fill(at));
+    }
+  }
+  // The bitmaps' entries: read as data they would show.
+  u64(2 * MIB + GROUP * 8, 0x1ffn);
+  file.truncate(Math.max(file.size, 100 * MIB));
+  return file;
+}
+
+describe("reading", () => {
+  test("the layout of 1 MiB chunks and 512-byte blocks", () => {
+    expect(geometryOf(MIB, 512)).toEqual({ chunk: MIB, groupEntries: GROUP, tableGroups: 63 });
+    expect(geometryOf(MIB, 4096)).toEqual({ chunk: MIB, groupEntries: 16384, tableGroups: 7 });
+  });
+
+  test("chunks, holes, entries behind a bitmap's, a second table, and tables that are not there", async () => {
+    const tables = new Map([
+      [
+        0,
+        new Map([
+          [0, 10n],
+          [1, 11n],
+          [3, 0xc000000000000014n],
+          [2047, 12n],
+          [2048, 13n],
+        ]),
+      ],
+      [2, new Map([[5, 14n]])],
+    ]);
+    const file = build(2 * TABLE + 100, tables);
+    const head = await file.read(0, 4096);
+    expect(detect(head, head).id).toBe("asif");
+    const volume = checked(await asif.open(file, contextOf()));
+    expect(volume).toMatchObject({ size: (2 * TABLE + 100) * MIB - 512, unit: MIB, notes: [] });
+    const byteOf = async (chunk: number) => (await readVolume(volume, chunk * MIB + 77, 4))[0];
+    const chunks = [0, 1, 2, 3, 2046, 2047, 2048, 2049, TABLE, TABLE + 5, 2 * TABLE + 5, 2 * TABLE + 99 - 1];
+    const found = [];
+    for (const chunk of chunks) found.push(await byteOf(chunk));
+    expect(found).toEqual([10, 11, 0, 20, 0, 12, 13, 0, 0, 0, 14, 0]);
+    expect(await volume.extents(MIB / 2, 3 * MIB)).toEqual([
+      { kind: "raw", start: MIB / 2, length: 1.5 * MIB, file: 0, at: 10.5 * MIB },
+      { kind: "hole", start: 2 * MIB, length: MIB },
+      { kind: "raw", start: 3 * MIB, length: MIB / 2, file: 0, at: 20 * MIB },
+    ]);
+  });
+
+  test("damage names the range that it makes unreadable", async () => {
+    const table = new Map([
+      [0, 10n],
+      [1, 5000n],
+      [2, 0x01000000000000ffn],
+      [3, 99n],
+    ]);
+    const volume = checked(await asif.open(build(5000, new Map([[0, table]])), contextOf()));
+    expect((await readVolume(volume, 0, MIB))[0]).toBe(10);
+    await expect(volume.extents(MIB, MIB)).rejects.toMatchObject({ code: "corrupt", at: 2 * MIB + 8, guest: { start: MIB, length: MIB } });
+    await expect(volume.extents(2 * MIB + 512, 512)).rejects.toMatchObject({ code: "corrupt", guest: { start: 2 * MIB, length: MIB } });
+    expect((await readVolume(volume, 3 * MIB, MIB))[0]).toBe(99);
+    const astray = checked(await asif.open(build(3000, new Map(), { directory1: 4096n }), contextOf()));
+    await expect(astray.extents(0, MIB)).rejects.toMatchObject({ code: "corrupt", at: 4104, guest: { start: 0, length: GROUP * MIB } });
+    await expect(astray.extents(GROUP * MIB, MIB)).rejects.toMatchObject({ guest: { start: GROUP * MIB, length: 952 * MIB - 512 } });
+  });
+
+  test.each<[keyof Fields, Fields, string]>([
+    ["signature", { signature: 5 }, "corrupt"],
+    ["headerSize", { headerSize: 8 }, "corrupt"],
+    ["blockSize", { blockSize: 0 }, "corrupt"],
+    ["chunkSize", { chunkSize: 0 }, "corrupt"],
+    ["chunkSize", { chunkSize: 3 * MIB }, "corrupt"],
+    ["chunkSize", { chunkSize: 4096 }, "corrupt"],
+    ["chunkSize", { chunkSize: 0x80000000 }, "corrupt"],
+    ["totalSegments", { totalSegments: 2 }, "unsupported"],
+    ["sectorCount", { sectorCount: 0n }, "corrupt"],
+    ["sectorCount", { sectorCount: 1n << 62n, maxSectorCount: 1n << 63n }, "corrupt"],
+    ["sectorCount", { maxSectorCount: 1n }, "corrupt"],
+    ["directory0", { directory0: 0n }, "corrupt"],
+    ["directory1", { directory1: 1n << 60n }, "corrupt"],
+  ])("%s is refused by name and place", async (field, fields, code) => {
+    const error = await asif.open(build(10, new Map(), fields), contextOf()).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(DiskError);
+    expect(error).toMatchObject({ code, at: Header.offsetOf(field), message: expect.stringContaining(field) });
+  });
+});
