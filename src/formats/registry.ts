@@ -9,6 +9,7 @@ import { cloop } from "./cloop/index.ts";
 import { COMPRESSED_FORMATS } from "./compressed/index.ts";
 import { dmg } from "./dmg/index.ts";
 import { ewf } from "./ewf/index.ts";
+import { luks, luks2 } from "./luks/index.ts";
 import { NAMED_FORMATS } from "./named/index.ts";
 import { ova } from "./ova/index.ts";
 import { parallels } from "./parallels/index.ts";
@@ -37,6 +38,8 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   vhd,
   // Known by its end too; it may begin like a compressed stream.
   dmg,
+  luks,
+  luks2,
   parallels,
   qed,
   bochs,
