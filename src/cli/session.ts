@@ -74,18 +74,25 @@ export function createSession(signal: AbortSignal): Session {
   };
 }
 
+/** A file in a folder beside the image, as bundles name their parts: `bands/1f`. */
+const IN_FOLDER = /^\w[\w .-]*\/\w[\w .-]*$/;
+
 /**
- * Files that an image names are looked for beside it, by their plain names: paths, URLs and protocol prefixes inside an
- * image never reach the file system, and neither does a link that leads out of the image's folder.
+ * Files that an image names are looked for beside it, by their plain names (or, as bundles name their parts, in a folder beside it):
+ * other paths, URLs and protocol prefixes inside an image never reach the file system, and neither does a link that leads out of
+ * the folder.
  */
 function resolverBeside(path: string, openFile: (path: string) => Promise<FileSource>): ResolveFile {
   return async (reference) => {
+    const folder = dirname(path);
+    const inFolder = IN_FOLDER.test(reference.name) ? await realpath(join(folder, reference.name)).catch(() => null) : null;
+    if (inFolder !== null && inFolder === join(await realpath(folder), reference.name)) return openFile(join(folder, reference.name));
     const name = plainName(reference.name);
     if (name === "") return null;
-    const beside = join(dirname(path), name);
+    const beside = join(folder, name);
     const real = await realpath(beside).catch(() => null);
     if (real === null) return null;
-    if (dirname(real) !== (await realpath(dirname(path))))
+    if (dirname(real) !== (await realpath(folder)))
       throw new DiskError("missing-file", `${basename(path)} names “${name}”, which is a link out of its folder: give the real file`, {
         needs: name,
       });

@@ -68,7 +68,7 @@ export function createCodecs(kernels: Kernels): Codecs {
   };
   return {
     async need(codec) {
-      if (codec === "zstd") zstd ??= await loadZstd();
+      if (codec === "zstd") zstd ??= await loadZstd((packed, bytes) => inflateStream(kernels, "deflate", packed, 0, bytes).bytes.slice());
       if (isLazy(codec) && !loaded.has(codec)) loaded.set(codec, await loadUnitDecoder(codec));
     },
     decode(packing, packed, place = {}) {

@@ -68,10 +68,13 @@ function instantiate(bytes: Uint8Array<ArrayBuffer>): Exports {
   return exports;
 }
 
-/** Fetches nothing: the library is part of the program, in a module of its own that loads when first asked for. */
-export async function loadZstd(): Promise<Zstd> {
-  const { ZSTD_BASE64 } = await import("../../build/zstd.js");
-  return createZstd(instantiate(decodeBase64(ZSTD_BASE64)));
+/**
+ * Fetches nothing: the library is part of the program, in a module of its own that loads when first asked for.
+ * It is packed there; `inflate`: a raw DEFLATE stream → exactly so many bytes, the caller's own.
+ */
+export async function loadZstd(inflate: (packed: Uint8Array, bytes: number) => Uint8Array<ArrayBuffer>): Promise<Zstd> {
+  const { ZSTD_BASE64, ZSTD_BYTES } = await import("../../build/zstd.js");
+  return createZstd(instantiate(inflate(decodeBase64(ZSTD_BASE64), ZSTD_BYTES)));
 }
 
 interface Buffer {
