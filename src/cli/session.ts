@@ -1,4 +1,4 @@
-import { realpath } from "node:fs/promises";
+import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { createPool, type WorkerPool } from "../blocks/pool.ts";
 import { DiskError } from "../core/errors.ts";
@@ -39,7 +39,8 @@ export function createSession(signal: AbortSignal): Session {
   const files = new Map<string, FileSource>();
   let pool: WorkerPool | null = null;
 
-  const openFile = async (path: string): Promise<FileSource> => {
+  const openFile = async (given: string): Promise<FileSource> => {
+    const path = await entryOf(given);
     const known = files.get(path);
     if (known !== undefined) return known;
     const source = await openFileSource(path);
@@ -74,6 +75,22 @@ export function createSession(signal: AbortSignal): Session {
   };
 }
 
+/** Files that stand for the bundle (a folder) that they lie in. */
+const BUNDLE_ENTRIES = ["Info.plist", "DiskDescriptor.xml"];
+
+/** The path itself, or the file that stands for it when it is a bundle: Apple's and Parallels' disks can be folders. */
+async function entryOf(path: string): Promise<string> {
+  if (
+    !(await stat(path)
+      .then((facts) => facts.isDirectory())
+      .catch(() => false))
+  )
+    return path;
+  const names: readonly string[] = await readdir(path).catch(() => []);
+  const entry = BUNDLE_ENTRIES.find((name) => names.includes(name));
+  return entry === undefined ? path : join(path, entry);
+}
+
 /** A file in a folder beside the image, as bundles name their parts: `bands/1f`. */
 const IN_FOLDER = /^\w[\w .-]*\/\w[\w .-]*$/;
 
@@ -84,7 +101,7 @@ const IN_FOLDER = /^\w[\w .-]*\/\w[\w .-]*$/;
  */
 function resolverBeside(path: string, openFile: (path: string) => Promise<FileSource>): ResolveFile {
   return async (reference) => {
-    const folder = dirname(path);
+    const folder = dirname(await entryOf(path));
     const inFolder = IN_FOLDER.test(reference.name) ? await realpath(join(folder, reference.name)).catch(() => null) : null;
     if (inFolder !== null && inFolder === join(await realpath(folder), reference.name)) return openFile(join(folder, reference.name));
     const name = plainName(reference.name);
