@@ -22,6 +22,7 @@ import { sparseimage } from "./sparseimage/index.ts";
 import { tar } from "./tar/index.ts";
 import { vdi } from "./vdi/index.ts";
 import { vhd } from "./vhd/index.ts";
+import { vhdx } from "./vhdx/index.ts";
 import { vmdk } from "./vmdk/index.ts";
 import { xva } from "./xva/index.ts";
 import { zip } from "./zip/index.ts";
@@ -34,6 +35,7 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   qcow2,
   vmdk,
   vdi,
+  vhdx,
   // Before all that may stand at the beginning of a disk: a fixed VHD is known by its end only.
   vhd,
   // Known by its end too; it may begin like a compressed stream.

@@ -1,0 +1,189 @@
+import { BitSet } from "../../core/bit-set.ts";
+import { DiskError } from "../../core/errors.ts";
+import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import type { Compute } from "../../core/ports.ts";
+import { entryOfBlock } from "./block-table.ts";
+import { checksumOf } from "./header.ts";
+import { LOG_AT, LOG_BYTES, layoutOf, METADATA_AT, METADATA_BYTES, type VhdxLayout } from "./options.ts";
+import * as v from "./spec.ts";
+
+const CREATOR = "Spindle";
+/** Divides every block size, and small enough that zeros between data stay unwritten. */
+const UNIT = v.MIB;
+/** Entries of one write of the BAT: 1 MiB. */
+const WRITE_ENTRIES = v.MIB / v.BAT_ENTRY_BYTES;
+
+/** What came: the blocks, and which writes of the BAT they are in, so that nobody looks through an empty table of 512 MiB. */
+interface Present {
+  readonly blocks: BitSet;
+  readonly batWrites: Set<number>;
+}
+
+/**
+ * Headers, log, metadata, BAT and then the blocks, each where the one before it ends, all at multiples of 1 MiB. Dynamic: blocks
+ * follow one another in the order in which they come. Fixed: every block has its place. What identifies the file is written last,
+ * so that a file cut off in writing is no VHDX.
+ */
+export function createVhdx(spec: TargetSpec, compute: Compute): ImageWriter {
+  const layout = layoutOf(spec);
+  const { isFixed, blockBytes, blocks, dataAt, size } = layout;
+  if (size > v.LARGEST_DISK) throw new DiskError("limit", "vhdx: a disk has at most 64 TiB");
+  const present: Present = { blocks: new BitSet(), batWrites: new Set() };
+  let used = 0;
+  let lastBlock = -1;
+
+  return {
+    unit: UNIT,
+    files: [spec.name],
+    encoding: null,
+    sequential: false,
+    put(index, block) {
+      if (block.kind === "packed") throw new TypeError("vhdx: blocks are never packed");
+      const number = Math.floor((index * UNIT) / blockBytes);
+      if (number !== lastBlock) {
+        present.blocks.add(number);
+        present.batWrites.add(Math.floor(entryOfBlock(number, layout.ratio) / WRITE_ENTRIES));
+        lastBlock = number;
+        used++;
+      }
+      const slot = isFixed ? number : used - 1;
+      return [{ file: 0, at: dataAt + slot * blockBytes + ((index * UNIT) % blockBytes), bytes: block.bytes }];
+    },
+    end() {
+      const sizes = [dataAt + (isFixed ? blocks : used) * blockBytes];
+      return { writes: tables(spec, layout, present, compute), sizes };
+    },
+  };
+}
+
+function* tables(spec: TargetSpec, layout: VhdxLayout, present: Present, compute: Compute): Generator<Write> {
+  const write = (at: number, bytes: Uint8Array): Write => ({ file: 0, at, bytes });
+  yield* batWrites(layout, present);
+  const { table, items } = metadata(spec, layout);
+  yield write(METADATA_AT + v.METADATA_TABLE_BYTES, items);
+  yield write(METADATA_AT, table);
+  const regions = regionTable(layout, compute);
+  for (const at of v.REGION_TABLE_PLACES) yield write(at, regions);
+  for (const [i, at] of v.HEADER_PLACES.entries()) yield write(at, header(spec, i + 1, compute));
+  const creator = new Uint8Array(512);
+  creator.set(v.utf16Bytes(CREATOR));
+  yield write(0, v.FileIdentifier.write({ signature: new TextEncoder().encode(v.FILE_SIGNATURE), creator }));
+}
+
+/** Parts of the BAT in which no block is present stay unwritten: they are zero, as such entries are. */
+function* batWrites({ isFixed, blocks, ratio, batEntries, batAt, dataAt, blockBytes }: VhdxLayout, present: Present): Generator<Write> {
+  let slot = 0;
+  for (let first = 0; first < batEntries; first += WRITE_ENTRIES) {
+    if (!isFixed && !present.batWrites.has(first / WRITE_ENTRIES)) continue;
+    const count = Math.min(WRITE_ENTRIES, batEntries - first);
+    const view = new DataView(new ArrayBuffer(count * v.BAT_ENTRY_BYTES));
+    for (let block = first - Math.floor(first / (ratio + 1)); block < blocks; block++) {
+      const entry = entryOfBlock(block, ratio) - first;
+      if (entry >= count) break;
+      if (!isFixed && !present.blocks.has(block)) continue;
+      const mebibyte = (dataAt + slot * blockBytes) / v.MIB;
+      slot++;
+      view.setUint32(entry * v.BAT_ENTRY_BYTES, ((mebibyte % 4096) << 20) | v.BLOCK_FULLY_PRESENT, true);
+      view.setUint32(entry * v.BAT_ENTRY_BYTES + 4, Math.floor(mebibyte / 4096), true);
+    }
+    yield { file: 0, at: batAt + first * v.BAT_ENTRY_BYTES, bytes: new Uint8Array(view.buffer) };
+  }
+}
+
+function header({ identity }: TargetSpec, sequenceNumber: number, compute: Compute): Uint8Array {
+  return summed(
+    v.Header.write({
+      signature: v.HEADER_SIGNATURE,
+      checksum: 0,
+      sequenceNumber: BigInt(sequenceNumber),
+      fileWriteGuid: guidFrom(identity, 1),
+      dataWriteGuid: guidFrom(identity, 2),
+      logGuid: new Uint8Array(16),
+      logVersion: 0,
+      version: 1,
+      logLength: LOG_BYTES,
+      logOffset: BigInt(LOG_AT),
+    }),
+    v.HEADER_BYTES,
+    compute,
+  );
+}
+
+function regionTable({ batAt, dataAt }: VhdxLayout, compute: Compute): Uint8Array {
+  const entry = (guid: string, at: number, length: number) =>
+    v.RegionEntry.write({ guid: knownGuid(guid), fileOffset: BigInt(at), length, required: 1 });
+  const parts = [
+    v.RegionTable.write({ signature: v.REGION_SIGNATURE, checksum: 0, entryCount: 2, reserved: 0 }),
+    entry(v.BAT_REGION, batAt, dataAt - batAt),
+    entry(v.METADATA_REGION, METADATA_AT, METADATA_BYTES),
+  ];
+  return summed(joined(parts), v.REGION_TABLE_BYTES, compute);
+}
+
+/** [MS-VHDX] 2.6.1, 2.6.2; which items belong to the virtual disk and are required is given for each. */
+function metadata(spec: TargetSpec, layout: VhdxLayout): { readonly table: Uint8Array; readonly items: Uint8Array } {
+  const { blockBytes, isFixed, size, sectorBytes, diskId } = layout;
+  const disk = v.ITEM_IS_VIRTUAL_DISK | v.ITEM_IS_REQUIRED;
+  const list = [
+    {
+      id: v.ITEMS.fileParameters,
+      flags: v.ITEM_IS_REQUIRED,
+      content: joined([u32(blockBytes), u32(isFixed ? v.LEAVE_BLOCKS_ALLOCATED : 0)]),
+    },
+    { id: v.ITEMS.virtualDiskSize, flags: disk, content: joined([u32(size % 2 ** 32), u32(Math.floor(size / 2 ** 32))]) },
+    { id: v.ITEMS.virtualDiskId, flags: disk, content: diskId ?? guidFrom(spec.identity, 3) },
+    { id: v.ITEMS.logicalSectorSize, flags: disk, content: u32(sectorBytes) },
+    // Hyper-V's choice, which keeps guests aligned to 4 KiB, where the disk has whole sectors of that size.
+    { id: v.ITEMS.physicalSectorSize, flags: disk, content: u32(size % 4096 === 0 ? 4096 : 512) },
+  ];
+  let offset = v.METADATA_TABLE_BYTES;
+  const entries = list.map(({ id, flags, content }) => {
+    const entry = v.MetadataEntry.write({ itemId: knownGuid(id), offset, length: content.length, flags, reserved: 0 });
+    offset += content.length;
+    return entry;
+  });
+  const head = v.MetadataTable.write({
+    signature: v.METADATA_SIGNATURE,
+    reserved: 0,
+    entryCount: list.length,
+    reserved2: new Uint8Array(20),
+  });
+  return { table: joined([head, ...entries]), items: joined(list.map(({ content }) => content)) };
+}
+
+function u32(value: number): Uint8Array {
+  const out = new Uint8Array(4);
+  new DataView(out.buffer).setUint32(0, value, true);
+  return out;
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+/** The structure, padded with zeros to `length`, with its checksum at byte 4. */
+function summed(structure: Uint8Array, length: number, compute: Compute): Uint8Array {
+  const out = new Uint8Array(length);
+  out.set(structure);
+  const sum = checksumOf(out, compute);
+  out.set(u32(sum), 4);
+  return out;
+}
+
+function knownGuid(text: string): Uint8Array {
+  return v.guidBytes(text) as Uint8Array;
+}
+
+/** A version 4 GUID (RFC 9562) from the seed; `which` tells several of one image apart. The version stands in byte 7, as GUIDs are little-endian. */
+function guidFrom(identity: Uint8Array, which: number): Uint8Array {
+  const guid = Uint8Array.from({ length: 16 }, (_, i) => (identity[i] ?? 0) ^ (which * (i + 0x35)));
+  guid[7] = ((guid[7] as number) & 0x0f) | 0x40;
+  guid[8] = ((guid[8] as number) & 0x3f) | 0x80;
+  return guid;
+}
