@@ -97,6 +97,9 @@ function blocksOf(size: number, blockBytes: number, sectorBytes: number) {
   return { blockBytes, blocks, ratio, batEntries, batAt: BAT_AT, dataAt };
 }
 
+/** The smallest unit that an occupancy counts. */
+const FINEST = 64 << 10;
+
 function unsettledBlock(size: number): number {
   let block = SMALLEST_BLOCK;
   while (block < LARGEST_BLOCK && size / block > MOST_AUTO_BLOCKS) block *= 2;
@@ -110,6 +113,8 @@ function unsettledBlock(size: number): number {
 export function settle(spec: Omit<TargetSpec, "identity">, occupancy: Occupancy): Readonly<Record<string, string>> {
   if ((spec.options["block_size"] ?? "auto") !== "auto") return spec.options;
   const { size, sectorBytes, isFixed } = layoutOf(spec);
+  // A raw source does not tell what is empty; blocks of zeros are found while it is read, and small blocks leave out more of them.
+  if (!isFixed && occupancy(FINEST) * FINEST >= size) return spec.options;
   const candidates: { block: number; fileSize: number }[] = [];
   for (let block = SMALLEST_BLOCK; block <= LARGEST_AUTO; block *= 2) {
     const { blocks, dataAt } = blocksOf(size, block, sectorBytes);

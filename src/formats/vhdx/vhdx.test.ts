@@ -153,6 +153,9 @@ describe("the automatic block size", () => {
     expect(settled(100 * GIB, scattered(100 * 1024, 1))).toBe("32M");
     expect(settled(10 * GIB, (unit) => Math.ceil((10 * MIB) / unit))).toBe("2M");
   });
+  test("a disk that is all data, as far as the map can tell, stays with small blocks: its zeros are found while it is read", () => {
+    expect(settled(100 * GIB, (unit) => (100 * GIB) / unit)).toBe("auto");
+  });
   test("a large table is counted: an empty disk of 64 TiB gets large blocks", () => {
     expect(settled(64 * 2 ** 40, () => 0)).toBe("32M");
   });

@@ -46,7 +46,7 @@ export async function checkVmdk(file: ByteSource, context: OpenContext, signal?:
   }
   if (tally.imageEnd === 0) tally.imageEnd = file.size;
   if (volume.sparse.length === 0) {
-    tally.total = Math.ceil(volume.size / volume.unit);
+    tally.total = volume.unit === 0 ? 0 : Math.ceil(volume.size / volume.unit);
     tally.allocated = tally.total;
   }
   return {
