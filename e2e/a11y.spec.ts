@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
-import { convert, missing, noise, writeRawDisk } from "./images.ts";
+import { convert, missing, noise, writeEncrypted, writeMiscounted, writeRawDisk, writeTar } from "./images.ts";
 import { card, drop, expect, openImage, openStart, test, waitVerified } from "./page.ts";
 
-test.skip(missing("qemu-img") !== "", missing("qemu-img"));
+test.skip(missing("qemu-img", "tar") !== "", missing("qemu-img", "tar"));
 
 const axe = readFileSync("node_modules/axe-core/axe.min.js", "utf8");
 
@@ -32,6 +32,8 @@ async function expectAccessible(page: Page, screen: string): Promise<void> {
 
 let image = "";
 let broken = "";
+let vault = "";
+let archive = "";
 test.beforeAll(({ folder }) => {
   const raw = join(folder, "disk.raw");
   writeRawDisk(raw, 6);
@@ -39,6 +41,12 @@ test.beforeAll(({ folder }) => {
   convert(raw, image, "vmdk");
   broken = join(folder, "letter.qcow2");
   writeFileSync(broken, noise(100_000, 3));
+  vault = join(folder, "vault.qcow2");
+  writeEncrypted(raw, vault, "open sesame");
+  writeMiscounted(raw, join(folder, "worn.qcow2"));
+  writeRawDisk(raw, 6, 5);
+  convert(raw, join(folder, "other.vdi"), "vdi");
+  archive = writeTar(folder, "disks.tar", "worn.qcow2", "other.vdi");
 });
 
 const SIZES = { wide: { width: 1280, height: 900 }, narrow: { width: 320, height: 700 } } as const;
@@ -72,6 +80,9 @@ for (const [size, viewport, colorScheme] of [
       await opened.getByRole("button", { name: "Save as download" }).click();
       await waitVerified(opened);
       await expectAccessible(spindle, "result");
+      await opened.getByRole("button", { name: "Check", exact: true }).click();
+      await expect(opened.getByRole("heading", { name: /No faults found/ })).toBeVisible();
+      await expectAccessible(spindle, "check");
       await drop(spindle, broken);
       await expect(card(spindle, "letter.qcow2").getByRole("alert")).toBeVisible();
       await expectAccessible(spindle, "error");
@@ -83,6 +94,42 @@ for (const [size, viewport, colorScheme] of [
       await spindle.getByRole("link", { name: "Help", exact: true }).click();
       await expect(spindle.getByRole("heading", { name: "Which format?" })).toBeVisible();
       await expectAccessible(spindle, "help");
+    });
+  });
+}
+
+for (const [size, viewport, colorScheme] of [
+  ["wide", SIZES.wide, "light"],
+  ["narrow", SIZES.narrow, "dark"],
+] as const) {
+  test.describe(`${size}, ${colorScheme}`, () => {
+    test.use({ viewport, colorScheme });
+
+    test("passphrase, choice, faults, repair, comparison and exact size", async ({ spindle }) => {
+      await drop(spindle, vault);
+      const locked = card(spindle, "vault.qcow2");
+      await locked.getByLabel("Passphrase", { exact: true }).fill("wrong");
+      await locked.getByRole("button", { name: "Unlock" }).click();
+      await expect(locked.getByText("This is not the passphrase.", { exact: false })).toBeVisible();
+      await expectAccessible(spindle, "passphrase");
+      await locked.getByRole("button", { name: "Close vault.qcow2" }).click();
+
+      await drop(spindle, archive);
+      await expect(card(spindle, "disks.tar").getByRole("button", { name: "worn.qcow2" })).toBeVisible();
+      await expectAccessible(spindle, "choice");
+      await card(spindle, "disks.tar").getByRole("button", { name: "Open all of them" }).click();
+
+      const worn = card(spindle, "disks.tar: worn.qcow2");
+      await expect(card(spindle, "disks.tar: other.vdi").getByRole("button", { name: /^Convert to/ })).toBeEnabled();
+      await worn.getByRole("button", { name: "Check", exact: true }).click();
+      await worn.getByRole("button", { name: "Repair into a copy…" }).click();
+      await worn.getByRole("button", { name: "Compare with disks.tar: other.vdi" }).click();
+      await expect(worn.getByRole("heading", { name: /^They differ first/ })).toBeVisible();
+      await worn.getByRole("button", { name: "Work out the exact size" }).click();
+      await expect(worn.getByText(/exactly [\d,]+\sbytes/)).toBeVisible();
+      await worn.getByText("Options", { exact: true }).click();
+      await worn.getByText("Advanced", { exact: true }).click();
+      await expectAccessible(spindle, "faults, repair, comparison and exact size");
     });
   });
 }

@@ -57,6 +57,36 @@ export function convert(from: string, to: string, format: string, options = ""):
   tool("qemu-img").must(["convert", "-O", format, ...chosen, from, to]);
 }
 
+/** A qcow2 of a raw disk, encrypted with LUKS. */
+export function writeEncrypted(raw: string, path: string, passphrase: string): void {
+  const key = ["--object", `secret,id=key,data=${passphrase}`];
+  const options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10";
+  const make = () => tool("qemu-img").run(["convert", ...key, "-O", "qcow2", "-o", options, raw, path]);
+  // It measures the processor first, and on a busy machine sometimes refuses to believe its own clock.
+  let made = make();
+  for (let i = 0; i < 9 && made.stderr.includes("Unable to get accurate CPU usage"); i++) made = make();
+  if (made.status !== 0) throw new Error(made.stderr);
+}
+
+/** A qcow2 of a raw disk in which two used clusters are counted as free and one free cluster as used; its data is whole. */
+export function writeMiscounted(raw: string, path: string): void {
+  const clusterBytes = 65536;
+  convert(raw, path, "qcow2");
+  const image = readFileSync(path);
+  const table = Number(image.readBigUInt64BE(48));
+  const counts = Number(image.readBigUInt64BE(table));
+  const whole = Buffer.concat([image, Buffer.alloc(clusterBytes)]);
+  for (const cluster of [8, 9]) whole.writeUInt16BE(0, counts + 2 * cluster);
+  whole.writeUInt16BE(1, counts + (2 * image.length) / clusterBytes);
+  writeFileSync(path, whole);
+}
+
+/** An archive of files that lie in `folder`; its path. */
+export function writeTar(folder: string, name: string, ...members: readonly string[]): string {
+  tool("tar").must(["-cf", name, ...members], { cwd: folder });
+  return join(folder, name);
+}
+
 /** Throws unless qemu-img finds the two disks identical. */
 export function requireIdentical(a: string, formatA: string, b: string, formatB: string): void {
   tool("qemu-img").must(["compare", "-f", formatA, "-F", formatB, a, b]);

@@ -1,3 +1,4 @@
+import type { Range } from "../core/model.ts";
 import type { CellMap } from "../workers/engine-api.ts";
 import type { Fill } from "./state/entry.ts";
 
@@ -5,7 +6,7 @@ const MIN_CELL = 6;
 const MAX_CELL = 20;
 const GAP = 1;
 
-type Paint = Readonly<Record<"data" | "packed" | "zero" | "hole" | "done" | "mark", string>>;
+type Paint = Readonly<Record<"data" | "packed" | "zero" | "hole" | "done" | "mark" | "fault", string>>;
 
 /**
  * Draws a disk as a grid of cells, row by row from its first byte. Within a cell the kinds are stacked from the bottom
@@ -17,6 +18,7 @@ export class BlockMapPicture {
   #cells: CellMap | null = null;
   #fill: Fill | null = null;
   #mark: number | null = null;
+  #faults: readonly Range[] = [];
   #cell = MAX_CELL;
   #columns = 1;
   #frame = 0;
@@ -33,6 +35,12 @@ export class BlockMapPicture {
   /** How far a job has come: blocks not yet written are faint, blocks read back get a bar below. */
   fill(fill: Fill | null): void {
     this.#fill = fill;
+    this.#schedule();
+  }
+
+  /** What a check found at fault is framed. */
+  faults(ranges: readonly Range[]): void {
+    this.#faults = ranges;
     this.#schedule();
   }
 
@@ -87,13 +95,25 @@ export class BlockMapPicture {
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
     for (let i = 0; i < cells.data.length; i++) this.#drawCell(context, cells, i, paint, stripes);
-    if (this.#mark !== null) {
-      const { x, y } = this.#place(this.#mark);
-      context.globalAlpha = 1;
-      context.strokeStyle = paint.mark;
-      context.lineWidth = 2;
-      context.strokeRect(x, y, this.#cell - GAP, this.#cell - GAP);
+    for (const cell of this.#faultyCells(cells)) this.#frameCell(context, cell, paint.fault);
+    if (this.#mark !== null) this.#frameCell(context, this.#mark, paint.mark);
+  }
+
+  #faultyCells({ cellBytes, data }: CellMap): ReadonlySet<number> {
+    const found = new Set<number>();
+    for (const { start, length } of this.#faults) {
+      const last = Math.min(data.length - 1, Math.floor((start + length - 1) / cellBytes));
+      for (let cell = Math.floor(start / cellBytes); cell <= last; cell++) found.add(cell);
     }
+    return found;
+  }
+
+  #frameCell(context: CanvasRenderingContext2D, cell: number, colour: string): void {
+    const { x, y } = this.#place(cell);
+    context.globalAlpha = 1;
+    context.strokeStyle = colour;
+    context.lineWidth = 2;
+    context.strokeRect(x + 1, y + 1, this.#cell - GAP - 2, this.#cell - GAP - 2);
   }
 
   #drawCell(context: CanvasRenderingContext2D, cells: CellMap, i: number, paint: Paint, stripes: CanvasPattern | string): void {
@@ -148,6 +168,7 @@ function readPaint(canvas: HTMLCanvasElement): Paint {
     hole: colour("hole"),
     done: colour("done"),
     mark: colour("mark"),
+    fault: colour("fault"),
   };
 }
 

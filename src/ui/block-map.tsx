@@ -1,4 +1,4 @@
-import { signal, useSignal } from "@preact/signals";
+import { signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { CellMap, ExtentCard, ImageCard } from "../workers/engine-api.ts";
 import { BlockMapPicture } from "./block-map-picture.ts";
@@ -7,6 +7,7 @@ import { Scroller } from "./scroller.tsx";
 import { appearance } from "./state/appearance.ts";
 import { engine } from "./state/engine.ts";
 import { type Entry, fillOf } from "./state/entry.ts";
+import { faultyRanges } from "./state/examination.ts";
 
 const WIDE_CELLS = 1024;
 const NARROW_CELLS = 512;
@@ -32,6 +33,7 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
   const extent = useSignal<ExtentCard | null>(null);
   const asking = useRef(false);
   const fill = fillOf(entry.job);
+  const faults = useComputed(() => faultyRanges(entry));
   const theme = `${appearance.value}${systemTheme.value}`;
 
   useEffect(() => {
@@ -60,6 +62,7 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
     };
   }, [card.image]);
   useEffect(() => picture.current?.fill(fill), [fill?.phase, fill?.position]);
+  useEffect(() => picture.current?.faults(faults.value), [faults.value]);
   useEffect(() => picture.current?.repaint(), [theme]);
 
   /** One question at a time: while one is out, only the latest place is kept. */
@@ -109,7 +112,7 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
             onInput={(event) => look(event.currentTarget.valueAsNumber)}
           />
           <p class="readout">{readout(card, map, place.value, extent.value)}</p>
-          <Legend card={card} />
+          <Legend card={card} faulty={faults.value.length > 0} />
           <MapTable map={map} />
         </>
       )}
@@ -117,7 +120,7 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
   );
 }
 
-function Legend({ card }: { readonly card: ImageCard }) {
+function Legend({ card, faulty }: { readonly card: ImageCard; readonly faulty: boolean }) {
   const amounts: readonly (readonly [Kind, string, number])[] = [
     ["data", "Data", card.dataBytes],
     ["packed", "Compressed", card.packedBytes],
@@ -133,6 +136,12 @@ function Legend({ card }: { readonly card: ImageCard }) {
             {label} <b>{bytes(amount)}</b>
           </li>
         ))}
+      {faulty && (
+        <li>
+          <span class="swatch fault" aria-hidden="true" />
+          Faults that the check found
+        </li>
+      )}
     </ul>
   );
 }

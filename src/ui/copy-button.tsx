@@ -2,14 +2,20 @@ import { useSignal } from "@preact/signals";
 import { copyText } from "../platform/window/downloads.ts";
 import { announce } from "./state/announcements.ts";
 
-/** `what` completes "Copy …" for those who cannot see what stands beside the button. */
-export function CopyButton({ text, what }: { readonly text: string; readonly what: string }) {
-  const said = useSignal("Copy");
+interface Props {
+  readonly text: string;
+  /** Completes "Copy …" for those who cannot see what stands beside the button. */
+  readonly what: string;
+  readonly label?: string;
+}
+
+export function CopyButton({ text, what, label = "Copy" }: Props) {
+  const said = useSignal(label);
   const copy = async () => {
     said.value = (await copyText(text)) ? "Copied" : "Not allowed";
     announce(said.value);
     setTimeout(() => {
-      said.value = "Copy";
+      said.value = label;
     }, 2000);
   };
   return (

@@ -3,7 +3,7 @@ import { type During, explain, type FailureKind } from "./state/failures.ts";
 import { helpAddress } from "./state/route.ts";
 
 /** Nothing is broken: something is to be given, or the user stopped it. */
-const CALM: ReadonlySet<FailureKind> = new Set<FailureKind>(["aborted", "missing-file", "taken"]);
+const CALM: ReadonlySet<FailureKind> = new Set<FailureKind>(["aborted", "missing-file", "taken", "passphrase", "choice"]);
 
 interface Props {
   readonly failure: unknown;

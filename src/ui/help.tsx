@@ -7,7 +7,7 @@ const FAILURES: readonly (readonly [string, string, readonly string[]])[] = [
     "wrong-format: not a disk image that Spindle knows",
     [
       "Spindle looks at what is inside a file, not at its name. This file has none of the marks of the formats it reads.",
-      "Often it is another part of the virtual machine: a settings file (.vmx, .vbox, .ovf), a log or a memory image. Open the disk itself. An .ova is an archive: unpack it first (it is a tar file) and open the .vmdk inside.",
+      "Often it is another part of the virtual machine: a settings file (.vmx, .vbox, .ovf), a log or a memory image. Open the disk itself. Disks inside .ova, .tar, .zip, .gz, .xz, .zst, .bz2 and .lz4 files are found by themselves; .7z and .rar archives have to be unpacked first.",
     ],
   ],
   [
@@ -22,7 +22,7 @@ const FAILURES: readonly (readonly [string, string, readonly string[]])[] = [
     "unsupported",
     "unsupported: a feature that is not read",
     [
-      "The image is sound but uses something that this version does not read, such as encryption. Its facts are shown; its data is not converted, because a wrong byte would be worse than none.",
+      "The image is sound but uses something that this version does not read. Its facts are shown; its data is not converted, because a wrong byte would be worse than none.",
       "Copy or convert the image once with the program that made it, with that feature turned off.",
     ],
   ],
@@ -35,6 +35,19 @@ const FAILURES: readonly (readonly [string, string, readonly string[]])[] = [
     ],
   ],
   [
+    "passphrase",
+    "passphrase: the image is encrypted",
+    [
+      "Enter the passphrase that was chosen when the image was made. It is kept in the memory of this tab as long as the card is open, is never stored, and goes nowhere. The result of a conversion is not encrypted.",
+      "qcow2 and qcow with LUKS or the old AES encryption, and bare LUKS1 disks, can be unlocked. LUKS2 is named, but not unlocked. Without the passphrase there is no way in.",
+    ],
+  ],
+  [
+    "choice",
+    "choice: several disks in one file",
+    ["The archive holds more than one disk. Choose one, or open all of them: each then has a card of its own and is converted by itself."],
+  ],
+  [
     "io",
     "io: the file could not be read or written",
     ["The system answered with an error. Check that the drive is connected and try again. The source is only ever read."],
@@ -43,7 +56,8 @@ const FAILURES: readonly (readonly [string, string, readonly string[]])[] = [
     "limit",
     "limit: beyond what the format can carry",
     [
-      "The disk is larger than the target format allows, or a table in the image is larger than any real image needs. Choose another target.",
+      "The disk is larger than the target format allows: choose another target. Or a table in the image is larger than any real image needs.",
+      "A small packed file that grows beyond all measure is stopped until you say “Unpack it anyway”. Unpacking it takes time, but neither memory nor space on a drive.",
     ],
   ],
   ["usage", "usage: the settings contradict each other", ["Two options cannot be had together. The message names them."]],
@@ -108,6 +122,28 @@ export function Help({ section }: { readonly section: string | null }) {
           Drop the files that belong together in one go: a VMDK description with its extents, a snapshot with its parent. Shut the virtual
           machine down first.
         </p>
+        <p>
+          A disk inside an archive or a compressed file (OVA, XVA, tar, zip, gz, xz, zst, bz2, lz4) is opened in place; nothing is unpacked
+          onto a drive.
+        </p>
+      </section>
+      <section>
+        <h2>Check, compare, repair</h2>
+        <p>
+          <b>Check</b> reads an image's tables, unpacks every compressed block and compares every checksum that it carries. What is wrong is
+          listed with its place in the file and on the disk, and framed in the block map.
+        </p>
+        <p>
+          <b>Repair into a copy</b> writes the same disk once more in the same format with tables that are right. The damaged file is never
+          changed, and what is lost in it cannot come back.
+        </p>
+        <p>
+          <b>Compare</b> is there when two disks are open: it says whether a virtual machine would see the same in both, whatever their
+          formats, and where they differ first.
+        </p>
+        <p>
+          <b>The exact size</b> of a result can be worked out before anything is written; that reads the whole source once.
+        </p>
       </section>
       <section>
         <h2>Which format?</h2>
@@ -118,12 +154,18 @@ export function Help({ section }: { readonly section: string | null }) {
           <dd>VMware; the streamOptimized kind is what an OVA holds.</dd>
           <dt>VDI</dt>
           <dd>VirtualBox.</dd>
+          <dt>VHDX, VHD</dt>
+          <dd>Hyper-V; Azure takes a fixed VHD.</dd>
           <dt>raw</dt>
           <dd>
             Anything: the bytes of the disk, one after the other. It is as long as the disk, and the browser reads it all once more when it
-            closes the file (about 8 s per GiB).
+            closes the file (about 8 s per GiB). It can also be packed as gz, zst, or as Google's cloud imports it.
           </dd>
         </dl>
+        <p>
+          Under “More formats” are the ones for a single program: Parallels, QED, Apple disk images, Android sparse images, Xen's XVA and
+          OVA. More can be read than written: also the disks of Bochs and cloop, EnCase (E01), Apple's sparse images and the first qcow.
+        </p>
       </section>
       <section>
         <h2>Where results go</h2>

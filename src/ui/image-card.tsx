@@ -1,55 +1,62 @@
-import { pickFiles } from "../platform/window/pickers.ts";
 import type { ImageCard } from "../workers/engine-api.ts";
 import { BlockMap } from "./block-map.tsx";
-import { FailureBox } from "./failure-box.tsx";
+import { ExamineBar } from "./examine-bar.tsx";
 import { JobView } from "./job-view.tsx";
+import { OpenFailure, PassphraseForm } from "./open-failure.tsx";
 import { Partitions } from "./partition-bar.tsx";
 import { bytes, count, exactBytes, moment } from "./quantities.ts";
-import { type Entry, isBusy } from "./state/entry.ts";
-import { kindOf } from "./state/failures.ts";
-import { addCompanions, chooseSnapshot, isClosable, missingName, readAs, removeEntry, reopenEntry } from "./state/images.ts";
+import { type Entry, isBusy, titleOf } from "./state/entry.ts";
+import { chooseMember, chooseSnapshot, isClosable, removeEntry, stopOpening } from "./state/images.ts";
 import { isReadable } from "./state/target.ts";
 import { TargetForm } from "./target-form.tsx";
+import { WorkingLine } from "./working-line.tsx";
 
 /** One image: what it is on the left, what is to become of it on the right. */
 export function ImageArticle({ entry }: { readonly entry: Entry }) {
-  const { name } = entry.given.value.file;
+  const title = titleOf(entry);
   const card = entry.card.value;
   const failure = entry.failure.value;
   return (
-    <article class="card" aria-label={name}>
+    <article class="card" aria-label={title}>
       <header>
-        <h2>{name}</h2>
+        <h2 id={`title-${entry.key}`} tabIndex={-1}>
+          {title}
+        </h2>
         {card !== null && (
           <p class="format">
             {card.label}
+            {card.wrapping.length > 0 && ` in ${card.wrapping.toReversed().join(" in ")}`}
             {card.variant !== "" && <span>{card.variant}</span>}
+            {card.encrypted && <span>{card.locked ? "encrypted" : "encrypted, unlocked"}</span>}
           </p>
         )}
         <button
           type="button"
           class="small quiet"
           disabled={!isClosable(entry)}
-          aria-label={`Close ${name}`}
+          aria-label={`Close ${title}`}
           onClick={() => removeEntry(entry)}
         >
           Close
         </button>
       </header>
       {failure !== null && <OpenFailure entry={entry} failure={failure} />}
-      {failure === null && card === null && <p class="opening">Reading {name}…</p>}
+      {failure === null && card === null && <Opening entry={entry} />}
       {card !== null && (
         <div class="columns">
           <div class="source">
             <Facts card={card} entry={entry} />
-            {isReadable(card) ? <BlockMap entry={entry} card={card} /> : <Unreadable card={card} />}
+            {card.locked && <PassphraseForm entry={entry} />}
+            {card.unsupported.length > 0 && <Unreadable card={card} />}
+            {isReadable(card) && <ExamineBar entry={entry} card={card} />}
+            {isReadable(card) && <BlockMap entry={entry} card={card} />}
             {card.partitions !== null && <Partitions table={card.partitions} size={card.size} name={card.name} />}
             <Notes card={card} />
             <Details card={card} />
           </div>
           {isReadable(card) && (
             <div class="target">
-              {entry.job.value === null ? <TargetForm entry={entry} card={card} /> : <JobView entry={entry} job={entry.job.value} />}
+              {entry.job.value === null ? <TargetForm entry={entry} /> : <JobView entry={entry} job={entry.job.value} />}
             </div>
           )}
         </div>
@@ -58,36 +65,18 @@ export function ImageArticle({ entry }: { readonly entry: Entry }) {
   );
 }
 
-function OpenFailure({ entry, failure }: { readonly entry: Entry; readonly failure: unknown }) {
-  const missing = missingName(entry);
-  const add = async () => {
-    const given = await pickFiles();
-    if (given !== null) await addCompanions(entry, given.files);
-  };
+function Opening({ entry }: { readonly entry: Entry }) {
+  const { name } = entry.given.value.file;
+  const work = entry.opening.value;
   return (
-    <FailureBox failure={failure} during="open">
-      {missing === undefined ? (
-        <>
-          <button type="button" onClick={() => reopenEntry(entry)}>
-            Try again
-          </button>
-          {entry.snapshot.value !== "" && (
-            <button type="button" onClick={() => chooseSnapshot(entry, "")}>
-              Open the current state
-            </button>
-          )}
-          {kindOf(failure) === "wrong-format" && entry.readAs.value === "" && (
-            <button type="button" onClick={() => readAs(entry, "raw")}>
-              Read it as a raw disk
-            </button>
-          )}
-        </>
+    <div class="opening">
+      {/* Most files are open at once: only a packed one, which is gone through, has progress to show. */}
+      {work?.progress == null ? (
+        <p>Reading {name}…</p>
       ) : (
-        <button type="button" class="primary" data-primary onClick={add}>
-          Add {missing}…
-        </button>
+        <WorkingLine label={`Reading ${name}`} work={work} cancel={() => stopOpening(entry)} />
       )}
-    </FailureBox>
+    </div>
   );
 }
 
@@ -99,14 +88,37 @@ function Facts({ card, entry }: { readonly card: ImageCard; readonly entry: Entr
         <dt>Virtual size</dt>
         <dd title={exactBytes(card.size)}>{bytes(card.size)}</dd>
       </div>
-      <div>
-        <dt>Allocated</dt>
-        <dd title={exactBytes(card.dataBytes + card.packedBytes)}>{bytes(card.dataBytes + card.packedBytes)}</dd>
-      </div>
+      {isReadable(card) && (
+        <div>
+          <dt>Allocated</dt>
+          <dd title={exactBytes(card.dataBytes + card.packedBytes)}>{bytes(card.dataBytes + card.packedBytes)}</dd>
+        </div>
+      )}
       <div>
         <dt>{fileCount > 1 ? `In ${count(fileCount, "file")}` : "File size"}</dt>
         <dd title={exactBytes(card.fileBytes)}>{bytes(card.fileBytes)}</dd>
       </div>
+      {entry.choices.value.length > 1 && (
+        <div class="wide">
+          <dt>
+            <label for={`member-${entry.key}`}>Disk in the archive</label>
+          </dt>
+          <dd>
+            <select
+              id={`member-${entry.key}`}
+              value={entry.member.value}
+              disabled={isBusy(entry.job.value)}
+              onChange={(event) => chooseMember(entry, event.currentTarget.value)}
+            >
+              {entry.choices.value.map((member) => (
+                <option key={member} value={member}>
+                  {member}
+                </option>
+              ))}
+            </select>
+          </dd>
+        </div>
+      )}
       {card.snapshots.length > 0 && (
         <div class="wide">
           <dt>
@@ -136,15 +148,12 @@ function Facts({ card, entry }: { readonly card: ImageCard; readonly entry: Entr
 function Unreadable({ card }: { readonly card: ImageCard }) {
   return (
     <div class="failure" role="note">
-      <h3>{card.encrypted ? "This image is encrypted" : "The data of this image cannot be read here"}</h3>
-      {card.encrypted && <p>Spindle has no way to enter a key, so it can show what the image is but not convert it.</p>}
-      {card.unsupported.length > 0 && (
-        <ul>
-          {card.unsupported.map((reason) => (
-            <li key={reason}>{reason}</li>
-          ))}
-        </ul>
-      )}
+      <h3>The data of this image cannot be read here</h3>
+      <ul>
+        {card.unsupported.map((reason) => (
+          <li key={reason}>{reason}</li>
+        ))}
+      </ul>
     </div>
   );
 }

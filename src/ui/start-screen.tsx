@@ -10,7 +10,9 @@ export function StartScreen({ children }: { readonly children: ComponentChildren
   return (
     <div class="start">
       <h1>Convert virtual machine disks. Here, on your computer.</h1>
-      <p class="lead">qcow2, VMDK, VDI and raw, in any direction and of any size. Every result is read back and compared block by block.</p>
+      <p class="lead">
+        qcow2, VMDK, VDI, VHD, VHDX, raw and many more, of any size. Every result is read back and compared block by block.
+      </p>
       {children}
       <div class="drop-place">
         <svg viewBox="0 0 48 48" aria-hidden="true">

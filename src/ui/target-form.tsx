@@ -1,37 +1,36 @@
-import type { Loss, TargetOption } from "../core/model.ts";
+import type { Loss } from "../core/model.ts";
 import { canPickOutput } from "../platform/window/pickers.ts";
-import type { ImageCard, PlanCard } from "../workers/engine-api.ts";
+import type { FormatCard } from "../workers/engine-api.ts";
 import { CopyButton } from "./copy-button.tsx";
 import { FailureBox } from "./failure-box.tsx";
-import { bytes, duration } from "./quantities.ts";
+import { PlanText } from "./plan-text.tsx";
 import { blockedBy, convert } from "./state/conversion.ts";
-import { extensionOf, formatCard } from "./state/engine.ts";
-import type { Entry } from "./state/entry.ts";
-import { chooseFormat, chooseOption, outputStem, planAgain, targets } from "./state/target.ts";
-import { closingSeconds, shortName } from "./target-defaults.ts";
+import { type Entry, titleOf } from "./state/entry.ts";
+import { chooseFormat, planAgain, targets } from "./state/target.ts";
+import { groupTargets, shortName } from "./target-defaults.ts";
+import { TargetOptions } from "./target-options.tsx";
 
-const FAT_LIMIT = 4 * 1024 ** 3;
-/** Closing times below this are not worth a sentence. */
-const NOTICEABLE_SECONDS = 5;
-
-export function TargetForm({ entry, card }: { readonly entry: Entry; readonly card: ImageCard }) {
+export function TargetForm({ entry }: { readonly entry: Entry }) {
   const plan = entry.plan.value;
+  const { common, more } = groupTargets(targets());
   const blocked = blockedBy(entry);
   const format = shortName(entry.format.value);
   const picks = canPickOutput();
   const folder = plan !== null && plan.files.length > 1;
   return (
-    <form class="form" aria-label={`Convert ${card.name}`} onSubmit={(event) => event.preventDefault()}>
+    <form class="form" aria-label={`Convert ${titleOf(entry)}`} onSubmit={(event) => event.preventDefault()}>
       <div class="field">
         <label for={`format-${entry.key}`}>Convert to</label>
         <select id={`format-${entry.key}`} value={entry.format.value} onChange={(event) => chooseFormat(entry, event.currentTarget.value)}>
-          {targets().map((target) => (
-            <option key={target.id} value={target.id}>
-              {target.label}
-            </option>
-          ))}
+          <Choices formats={common} />
+          {more.length > 0 && (
+            <optgroup label="More formats">
+              <Choices formats={more} />
+            </optgroup>
+          )}
         </select>
       </div>
+      {entry.repair.value !== null && <Repaired entry={entry} losses={entry.repair.value} />}
       {plan !== null && <Losses losses={plan.losses} />}
       {entry.planFailure.value !== null && (
         <FailureBox failure={entry.planFailure.value} during="plan">
@@ -59,38 +58,46 @@ export function TargetForm({ entry, card }: { readonly entry: Entry; readonly ca
       </div>
       <div id={`plan-${entry.key}`}>
         {blocked !== null && <p class="hint">{blocked}</p>}
-        {plan !== null && <PlanText plan={plan} picks={picks} folder={folder} />}
+        {plan !== null && <PlanText entry={entry} plan={plan} picks={picks} folder={folder} />}
       </div>
       <Question entry={entry} />
-      <Options entry={entry} />
+      <TargetOptions entry={entry} />
       {plan !== null && plan.qemuCommand !== null && <Command command={plan.qemuCommand} />}
     </form>
   );
 }
 
-function PlanText({ plan, picks, folder }: { readonly plan: PlanCard; readonly picks: boolean; readonly folder: boolean }) {
-  const closing = closingSeconds(plan.logicalBytes);
+function Choices({ formats }: { readonly formats: readonly FormatCard[] }) {
   return (
     <>
-      <p class="hint">
-        Reads {bytes(plan.dataBytes)} of data, writes up to {bytes(plan.outputBytes)} as {plan.files.join(", ")}, reads it back and
-        compares. Takes up to {bytes(plan.memoryBytes)} of memory. Browsers do not let a page see how much space is free.
-      </p>
-      {folder && picks && <p class="hint">{plan.files.length} files come out, so you will be asked for a folder.</p>}
-      {plan.outputBytes > FAT_LIMIT && <p class="hint">Drives formatted as FAT32 cannot hold a file of more than 4 GiB.</p>}
-      {picks && closing > NOTICEABLE_SECONDS && (
-        <p class="hint">
-          When the file is closed, the browser reads all {bytes(plan.logicalBytes)} of it once more: about {duration(closing)} on top. A
-          compact format closes faster.
-        </p>
-      )}
-      {!picks && (
-        <p class="hint">
-          This browser cannot write into a file that you choose. The result is kept in the page's private store and then saved as a
-          download.
-        </p>
-      )}
+      {formats.map((format) => (
+        <option key={format.id} value={format.id}>
+          {format.label}
+        </option>
+      ))}
     </>
+  );
+}
+
+/** The target was set up by the check: what comes out, and what it will not have. */
+function Repaired({ entry, losses }: { readonly entry: Entry; readonly losses: readonly Loss[] }) {
+  return (
+    <div class="failure calm" role="note" tabIndex={-1} id={`repair-${entry.key}`}>
+      <h3>A repaired copy</h3>
+      <p>
+        The same disk in the same format, with tables written anew. Data that cannot be read stops it, unless you turn on “Carry on, zero
+        what cannot be read” under Options.
+      </p>
+      {losses.length > 0 && (
+        <ul>
+          {losses.map((loss) => (
+            <li key={loss.what}>
+              <b>{loss.what}:</b> {loss.why}
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
   );
 }
 
@@ -131,83 +138,6 @@ function Question({ entry }: { readonly entry: Entry }) {
           Choose another folder…
         </button>
       </div>
-    </div>
-  );
-}
-
-function Options({ entry }: { readonly entry: Entry }) {
-  const format = formatCard(entry.format.value);
-  if (format === undefined) return null;
-  return (
-    <details class="options">
-      <summary>Options</summary>
-      <div class="field">
-        <label for={`name-${entry.key}`}>File name</label>
-        <div class="suffixed">
-          <input
-            id={`name-${entry.key}`}
-            type="text"
-            autocomplete="off"
-            spellcheck={false}
-            value={outputStem(entry)}
-            onChange={(event) => {
-              entry.stem.value = event.currentTarget.value.trim().replace(/[\\/]/g, "-") || null;
-            }}
-          />
-          <span>.{extensionOf(format)}</span>
-        </div>
-      </div>
-      {format.options?.map((option) => (
-        <OptionField key={option.name} entry={entry} option={option} />
-      ))}
-      <div class="check">
-        <input
-          id={`salvage-${entry.key}`}
-          type="checkbox"
-          checked={entry.salvage.value}
-          onChange={(event) => {
-            entry.salvage.value = event.currentTarget.checked;
-          }}
-        />
-        <label for={`salvage-${entry.key}`}>Carry on, zero what cannot be read; every zeroed range is listed</label>
-      </div>
-    </details>
-  );
-}
-
-function OptionField({ entry, option }: { readonly entry: Entry; readonly option: TargetOption }) {
-  const id = `option-${entry.key}-${option.name}`;
-  const value = entry.options.value[option.name] ?? option.initial;
-  return (
-    <div class="field">
-      <label for={id}>{option.label}</label>
-      {option.choices === null ? (
-        <input
-          id={id}
-          type="text"
-          autocomplete="off"
-          spellcheck={false}
-          aria-describedby={`${id}-help`}
-          value={value}
-          onChange={(event) => chooseOption(entry, option.name, event.currentTarget.value)}
-        />
-      ) : (
-        <select
-          id={id}
-          aria-describedby={`${id}-help`}
-          value={value}
-          onChange={(event) => chooseOption(entry, option.name, event.currentTarget.value)}
-        >
-          {option.choices.map((choice) => (
-            <option key={choice.value} value={choice.value}>
-              {choice.label}
-            </option>
-          ))}
-        </select>
-      )}
-      <p class="hint" id={`${id}-help`}>
-        {option.help}
-      </p>
     </div>
   );
 }

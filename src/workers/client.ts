@@ -15,10 +15,11 @@ export function startEngine(): Engine {
   const callback = (report: (progress: Progress) => void) => proxy(report);
   return {
     formats: () => alive(remote.formats()),
-    open: (file, companions, options = {}, report = () => {}) => alive(remote.open(file, companions, options, callback(report))),
+    open: (job, file, companions, options, report) => alive(remote.open(job, file, companions, options, callback(report))),
     close: (image) => alive(remote.close(image)),
     cells: (image, count) => alive(remote.cells(image, count)),
     extentAt: (image, at) => alive(remote.extentAt(image, at)),
+    extension: (format, options) => alive(remote.extension(format, options)),
     plan: (request) => alive(remote.plan(request)),
     run: (job, request, output, report) => alive(remote.run(job, request, output, callback(report))),
     cancel: (job) => alive(remote.cancel(job)),

@@ -11,19 +11,27 @@ export interface Engine {
    * Opens an image. `companions` are the other files the user gave: extents, parents and data files are looked up
    * among them by name. Throws `missing-file` (with `needs`) when one is not there, `choice` (with `choices`, for `member`) for an
    * archive of several disks, `passphrase` for a wrong one, and `limit` for a stream that becomes suspiciously large (see `anySize`).
-   * `report`: how far a packed stream has been gone through.
+   * `job`: a number the caller chose, for `cancel`. `report`: how far a packed stream has been gone through.
    */
-  open(file: File, companions: readonly File[], options?: OpenOptions, report?: (progress: Progress) => void): Promise<ImageCard>;
+  open(
+    job: number,
+    file: File,
+    companions: readonly File[],
+    options: OpenOptions,
+    report: (progress: Progress) => void,
+  ): Promise<ImageCard>;
   close(image: number): Promise<void>;
   /** The block map, summed up in `count` cells of equal size (fewer for a small disk). */
   cells(image: number, count: number): Promise<CellMap>;
   /** What lies at a place of the disk, for hovering. */
   extentAt(image: number, at: number): Promise<ExtentCard>;
+  /** The file name extension of a target written with these options, without a dot in front: "qcow2", "img.gz". */
+  extension(format: string, options: ConvertRequest["options"]): Promise<string>;
   /** Reads only; says what `run` will do. */
   plan(request: ConvertRequest): Promise<PlanCard>;
   /** Does exactly what `plan` said. `job` is a number the caller chose; `report` is called at most ten times a second. */
   run(job: number, request: ConvertRequest, output: OutputPlace, report: (progress: Progress) => void): Promise<ResultCard>;
-  /** Ends a running job; its `run` rejects with an AbortError after the partial output is gone. */
+  /** Ends a running job: what was asked for under its number rejects with an AbortError, after any partial output is gone. */
   cancel(job: number): Promise<void>;
   /** The files of a finished job that went to the private store, to be saved as downloads. */
   output(job: number): Promise<readonly File[]>;
@@ -86,6 +94,8 @@ export interface FormatCard {
   /** "VirtualBox (VDI)" */
   readonly label: string;
   readonly extensions: readonly string[];
+  /** Its files hold images of other formats: an archive, a compressed stream. */
+  readonly wraps: boolean;
   /** Null: read only. */
   readonly options: readonly TargetOption[] | null;
 }

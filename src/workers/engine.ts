@@ -3,7 +3,7 @@ import { resolveRuns } from "../core/block-map.ts";
 import { DiskError } from "../core/errors.ts";
 import type { ByteSource, Note, OpenContext } from "../core/model.ts";
 import type { ImageSink } from "../core/ports.ts";
-import { DISK_FORMATS } from "../formats/registry.ts";
+import { DISK_FORMATS, formatById } from "../formats/registry.ts";
 import { openDisk } from "../jobs/chain.ts";
 import { checkImage } from "../jobs/check.ts";
 import { compareDisks } from "../jobs/compare.ts";
@@ -14,6 +14,7 @@ import { repairOptions } from "../jobs/repair.ts";
 import { salvageReport } from "../jobs/salvage-report.ts";
 import { createSample } from "../jobs/sample.ts";
 import { survey } from "../jobs/survey.ts";
+import { readOptions, targetOf } from "../jobs/target.ts";
 import { createCompute } from "../kernels/compute.ts";
 import { createHasher } from "../kernels/disk-hash.ts";
 import { createKernels } from "../kernels/index.ts";
@@ -112,25 +113,34 @@ export function createEngine(): Engine {
 
   return {
     async formats() {
-      return DISK_FORMATS.map(({ id, label, extensions, target }) => ({ id, label, extensions, options: target?.options ?? null }));
+      return DISK_FORMATS.map(({ id, label, extensions, wraps = false, target }) => ({
+        id,
+        label,
+        extensions,
+        wraps,
+        options: target?.options ?? null,
+      }));
     },
 
-    async open(file, companions, options = {}, report = () => {}) {
+    async open(id, file, companions, options, report) {
       const remarks: Note[] = [];
       const { format, ...opening } = options;
       const meter = createMeter(report);
       const onUnpack = (done: number, total: number): void => meter({ phase: "source", done, total, position: 0 });
-      const context = { ...opening, resolve: resolver([file, ...companions], remarks), compute, onUnpack };
       const source = fileSource(file);
-      const disk = await openDisk(source, context, format);
-      const image = ++lastImage;
-      const files = [...new Map(disk.chain.flatMap((volume) => volume.files).map((used) => [used.name, used.size]))];
-      const isWrapped = disk.chain[0]?.wrapping !== undefined;
-      const fileBytes = isWrapped ? file.size : files.reduce((sum, [, size]) => sum + size, 0);
-      const card = await withPool((p) => cardOf(disk, image, file.name, fileBytes, p));
-      images.set(image, { disk, file: source, context, format, fileBytes });
-      const names = isWrapped ? [file.name] : [file.name, ...files.map(([name]) => name)];
-      return { ...card, notes: [...remarks, ...card.notes], files: [...new Set(names)] };
+      return withJob(id, async (p, signal) => {
+        const context = { ...opening, resolve: resolver([file, ...companions], remarks), compute, onUnpack, signal };
+        const disk = await openDisk(source, context, format);
+        const image = ++lastImage;
+        const files = [...new Map(disk.chain.flatMap((volume) => volume.files).map((used) => [used.name, used.size]))];
+        const isWrapped = disk.chain[0]?.wrapping !== undefined;
+        const fileBytes = isWrapped ? file.size : files.reduce((sum, [, size]) => sum + size, 0);
+        const card = await cardOf(disk, image, file.name, fileBytes, p);
+        signal.throwIfAborted();
+        images.set(image, { disk, file: source, context, format, fileBytes });
+        const names = isWrapped ? [file.name] : [file.name, ...files.map(([name]) => name)];
+        return { ...card, notes: [...remarks, ...card.notes], files: [...new Set(names)] };
+      });
     },
     async close(image) {
       images.delete(image);
@@ -150,6 +160,11 @@ export function createEngine(): Engine {
       return { start, length: extent.length, kind: extent.kind === "raw" ? "data" : "packed", file, at: extent.at };
     },
 
+    async extension(format, options) {
+      const row = formatById(format);
+      const target = targetOf(row);
+      return target.extension?.(readOptions(target, options)) ?? row.extensions[0] ?? row.id;
+    },
     async plan(request) {
       const { name } = opened(request.image).file;
       const { files, outputBytes, logicalBytes, memoryBytes, losses, survey: mapped, qemuArguments, disk } = await plan(request);
@@ -223,7 +238,9 @@ export function createEngine(): Engine {
     },
     async check(id, image, report) {
       const { file, context, format } = opened(image);
-      return withJob(id, (p, signal) => checkImage(file, context, format, p, createMeter(report), signal));
+      const meter = createMeter(report);
+      const onUnpack = (done: number, total: number): void => meter({ phase: "source", done, total, position: 0 });
+      return withJob(id, (p, signal) => checkImage(file, { ...context, onUnpack, signal }, format, p, meter, signal));
     },
     async compare(id, first, second, report) {
       const [a, b] = [opened(first).disk, opened(second).disk];

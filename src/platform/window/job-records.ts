@@ -10,6 +10,7 @@ export interface JobRecord {
   readonly companions: readonly FileSystemFileHandle[];
   readonly readAs: string;
   readonly snapshot: string;
+  readonly member: string;
   readonly format: string;
   readonly options: Readonly<Record<string, string>>;
   readonly name: string;

@@ -5,6 +5,7 @@ import { type Entry, isBusy, type Job } from "./entry.ts";
 import { addFiles } from "./images.ts";
 import { SameFileError, startJob } from "./jobs.ts";
 import { outputName } from "./target.ts";
+import { dropTask, isUnderWay } from "./tasks.ts";
 
 export function requestOf(entry: Entry): ConvertRequest | null {
   const card = entry.card.value;
@@ -30,6 +31,7 @@ export async function convert(entry: Entry, how: "chosen" | "download"): Promise
   const plan = entry.plan.value;
   if (request === null || plan === null || blockedBy(entry) !== null || isBusy(entry.job.value) || starting.has(entry)) return;
   entry.question.value = null;
+  if (isUnderWay(entry.exact.value)) dropTask(entry.exact);
   starting.add(entry);
   try {
     if (how === "download" || !canPickOutput()) void startJob(entry, request, plan, { kind: "private" });

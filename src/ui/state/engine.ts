@@ -22,10 +22,6 @@ export function formatCard(id: string): FormatCard | undefined {
   return formats.value.find((format) => format.id === id);
 }
 
-export function extensionOf(format: FormatCard): string {
-  return format.extensions[0]?.replace(/^\./, "") ?? format.id;
-}
-
 let lastJob = 0;
 
 /** The engine knows jobs by a number that the caller chooses. */

@@ -1,6 +1,17 @@
 import { type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import type { Loss } from "../../core/model.ts";
 import type { GivenFile } from "../../platform/window/given-file.ts";
-import type { ConvertRequest, ImageCard, OutputPlace, PlanCard, Progress, ResultCard } from "../../workers/engine-api.ts";
+import type {
+  CheckCard,
+  ComparisonCard,
+  ConvertRequest,
+  ImageCard,
+  OutputPlace,
+  PlanCard,
+  Progress,
+  ResultCard,
+} from "../../workers/engine-api.ts";
+import type { Task, Work } from "./tasks.ts";
 
 /** What to make of an image, apart from its name: kept for "another one with the same settings". */
 export interface Settings {
@@ -14,10 +25,21 @@ export interface Entry {
   readonly key: number;
   readonly given: Signal<GivenFile>;
   readonly companions: Signal<readonly GivenFile[]>;
+  /** It was found in a folder, not named by itself. */
+  readonly fromFolder: boolean;
   /** Format id that the user chose over what was recognised; empty: as recognised. */
   readonly readAs: Signal<string>;
   /** Internal snapshot; empty: the current state. */
   readonly snapshot: Signal<string>;
+  /** The disks of the archive, once it was found to hold several, and which of them this card is; empty: not chosen. */
+  readonly choices: Signal<readonly string[]>;
+  readonly member: Signal<string>;
+  /** Kept here and nowhere else, for opening again; empty: none was given. */
+  readonly passphrase: Signal<string>;
+  /** Follow a packed stream however large it becomes. */
+  readonly anySize: Signal<boolean>;
+  /** The opening that is under way. */
+  readonly opening: Signal<Work | null>;
   /** Null while opening and after a failure. */
   readonly card: Signal<ImageCard | null>;
   readonly failure: Signal<unknown>;
@@ -28,11 +50,30 @@ export interface Entry {
   readonly salvage: Signal<boolean>;
   /** File name without extension; null: made from the source's. */
   readonly stem: Signal<string | null>;
+  /** Extension that the target's format and options give the file name. */
+  readonly extension: Signal<string>;
+  /** The target was set up as a repaired copy: what that will not carry. */
+  readonly repair: Signal<readonly Loss[] | null>;
   readonly plan: Signal<PlanCard | null>;
   readonly planFailure: Signal<unknown>;
   /** Names in the picked folder that would be replaced, and what to do when that is wanted. */
   readonly question: Signal<{ readonly taken: readonly string[]; readonly go: () => void } | null>;
   readonly job: Signal<Job | null>;
+  readonly check: Signal<Task<CheckCard | null> | null>;
+  readonly comparison: Signal<Task<Comparison> | null>;
+  /** The exact sizes of the files of `plan`. */
+  readonly exact: Signal<Task<readonly number[]> | null>;
+}
+
+export interface Comparison extends ComparisonCard {
+  /** Titles of the two cards. */
+  readonly titles: readonly [string, string];
+}
+
+/** What a card is called: its file, and the disk in it when that is an archive of several. */
+export function titleOf(entry: Entry): string {
+  const { name } = entry.given.value.file;
+  return entry.member.value === "" ? name : `${name}: ${entry.member.value}`;
 }
 
 export interface Job {
@@ -63,24 +104,35 @@ export interface Fill {
 
 let lastKey = 0;
 
-export function makeEntry(given: GivenFile, companions: readonly GivenFile[], settings: Settings | null): Entry {
+export function makeEntry(given: GivenFile, companions: readonly GivenFile[], settings: Settings | null, fromFolder = false): Entry {
   lastKey += 1;
   return {
     key: lastKey,
     given: signal(given),
     companions: signal(companions),
+    fromFolder,
     readAs: signal(""),
     snapshot: signal(""),
+    choices: signal<readonly string[]>([]),
+    member: signal(""),
+    passphrase: signal(""),
+    anySize: signal(false),
+    opening: signal<Work | null>(null),
     card: signal<ImageCard | null>(null),
     failure: signal<unknown>(null),
     format: signal(settings?.format ?? ""),
     options: signal(settings?.options ?? {}),
     salvage: signal(settings?.salvage ?? false),
     stem: signal<string | null>(null),
+    extension: signal(""),
+    repair: signal<readonly Loss[] | null>(null),
     plan: signal<PlanCard | null>(null),
     planFailure: signal<unknown>(null),
     question: signal<{ readonly taken: readonly string[]; readonly go: () => void } | null>(null),
     job: signal<Job | null>(null),
+    check: signal<Task<CheckCard | null> | null>(null),
+    comparison: signal<Task<Comparison> | null>(null),
+    exact: signal<Task<readonly number[]> | null>(null),
   };
 }
 

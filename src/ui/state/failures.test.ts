@@ -1,11 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { DiskError } from "../../core/errors.ts";
-import { explain, kindOf } from "./failures.ts";
+import { choicesOf, explain, kindOf, unpacksTooFar } from "./failures.ts";
 
 describe("failures", () => {
   it.each([
     [new DiskError("corrupt", "vdi: blockSize is 3"), "corrupt"],
     [new DiskError("missing-file", "vmdk: extent is missing", { needs: "a-flat.vmdk" }), "missing-file"],
+    [new DiskError("passphrase", "wrong"), "passphrase"],
+    [new DiskError("choice", "two disks", { choices: ["a", "b"] }), "choice"],
     [new DiskError("io", "cannot be written", { reason: "disk-full" }), "disk-full"],
     [new DiskError("io", "cannot be read", { reason: "file-changed" }), "file-changed"],
     [new DiskError("io", "the drive answered with an error"), "io"],
@@ -23,6 +25,18 @@ describe("failures", () => {
   it("names file, offset and the part of the disk", () => {
     const failure = new DiskError("corrupt", "bad", { file: "a.vdi", at: 512, guest: { start: 65536, length: 1024 } });
     expect(explain(failure, "open").place?.replaceAll("\u00a0", " ")).toBe("a.vdi, offset 0x200; affects 1 KiB of the disk from 0x10000");
+  });
+
+  it("leaves out what is for the terminal", () => {
+    const failure = new DiskError("limit", "a.gz unpacks to more than 2: it is followed only when asked for (--any-size)");
+    expect(explain(failure, "open").what).toBe("a.gz unpacks to more than 2: it is followed only when asked for");
+    expect(unpacksTooFar(failure)).toBe(true);
+    expect(unpacksTooFar(new DiskError("limit", "too large"))).toBe(false);
+  });
+
+  it("knows the disks of an archive", () => {
+    expect(choicesOf(new DiskError("choice", "x", { choices: ["a", "b"] }))).toEqual(["a", "b"]);
+    expect(choicesOf(new DiskError("corrupt", "x"))).toBe(null);
   });
 
   it("says what is safe, and does not promise more than is known", () => {

@@ -6,7 +6,7 @@ import { bytes, offset } from "../quantities.ts";
 export type FailureKind = DiskErrorCode | "disk-full" | "permission" | "file-changed" | "same-file" | "taken" | "aborted" | "unexpected";
 
 /** What was going on. */
-export type During = "open" | "plan" | "run" | "checksum";
+export type During = "open" | "plan" | "run" | "checksum" | "check";
 
 export interface FailureText {
   readonly kind: FailureKind;
@@ -29,6 +29,7 @@ interface Known {
   readonly at?: unknown;
   readonly guest?: unknown;
   readonly needs?: unknown;
+  readonly choices?: unknown;
   readonly reason?: unknown;
 }
 
@@ -44,7 +45,9 @@ const BY_NAME: Readonly<Record<string, FailureKind>> = {
 };
 const REASONS: readonly string[] = ["disk-full", "permission", "file-changed"];
 
-const CODES: readonly string[] = ["wrong-format", "corrupt", "unsupported", "missing-file", "io", "limit", "usage"];
+const CODES: readonly string[] = ["wrong-format", "corrupt", "unsupported", "missing-file", "passphrase", "choice", "io", "limit", "usage"];
+/** What a message says for the terminal only: “(--any-size)”. The page has buttons for it. */
+const TERMINAL_HINT = / \(--?[a-z][a-z-]*(?: [A-Za-z]+)?\)/g;
 
 export function kindOf(failure: unknown): FailureKind {
   const { name, code, reason } = known(failure);
@@ -85,7 +88,7 @@ const ADVICE: Readonly<Record<FailureKind, string>> = {
   passphrase: "Enter its passphrase. It stays on this machine and is not kept.",
   choice: "Choose the one to open.",
   io: "Check that the drive is connected, then try again.",
-  limit: "Choose another target format.",
+  limit: "Choose another target format, or another source.",
   usage: "Change the options and try again.",
   "disk-full": "Free some space or choose another drive, then start again.",
   permission: "Start again and allow access when the browser asks.",
@@ -96,19 +99,40 @@ const ADVICE: Readonly<Record<FailureKind, string>> = {
   unexpected: "Try again. If it happens again, please report it with this text.",
 };
 
+const CANCELLED: Readonly<Record<During, string>> = {
+  open: "You stopped the reading of this file.",
+  plan: "You cancelled the plan.",
+  run: "You cancelled the conversion.",
+  checksum: "You cancelled the checksum.",
+  check: "You cancelled the check.",
+};
+
 export function explain(failure: unknown, during: During, leftover = false): FailureText {
   const kind = kindOf(failure);
   const { message, needs } = known(failure);
   const text = typeof message === "string" && message !== "" ? message : String(failure);
-  const title = kind === "missing-file" && typeof needs === "string" ? `The file “${needs}” is missing` : TITLES[kind];
+  const tooFar = unpacksTooFar(failure);
+  const named = kind === "missing-file" && typeof needs === "string" ? `The file “${needs}” is missing` : TITLES[kind];
   return {
     kind,
-    title,
-    what: kind === "aborted" ? "You cancelled the conversion." : text,
+    title: tooFar ? "This small file unpacks to something very large" : named,
+    what: kind === "aborted" ? CANCELLED[during] : text.replaceAll(TERMINAL_HINT, ""),
     place: placeOf(failure),
     safe: safety(kind, during, leftover),
-    advice: ADVICE[kind],
+    advice: tooFar ? "A disk that is mostly empty does that, and so does a trap. Unpacking takes time, but no space." : ADVICE[kind],
   };
+}
+
+/** A packed stream became suspiciously large; it can be followed all the same when the user says so. */
+export function unpacksTooFar(failure: unknown): boolean {
+  const { code, message } = known(failure);
+  return code === "limit" && typeof message === "string" && message.includes("(--any-size)");
+}
+
+/** The disks that an archive holds, when it is asked which is meant. */
+export function choicesOf(failure: unknown): readonly string[] | null {
+  const { code, choices } = known(failure);
+  return code === "choice" && Array.isArray(choices) ? choices : null;
 }
 
 function safety(kind: FailureKind, during: During, leftover: boolean): string {
@@ -124,11 +148,16 @@ function safety(kind: FailureKind, during: During, leftover: boolean): string {
 }
 
 function placeOf(failure: unknown): string | null {
-  const { file, at, guest } = known(failure);
+  const { file, at, guest, message } = known(failure);
   const parts: string[] = [];
-  if (typeof file === "string") parts.push(typeof at === "number" ? `${file}, offset ${offset(at)}` : file);
+  const isSaid = typeof at !== "number" && typeof message === "string" && typeof file === "string" && message.includes(file);
+  if (typeof file === "string" && !isSaid) parts.push(typeof at === "number" ? `${file}, offset ${offset(at)}` : file);
   if (isRange(guest)) parts.push(`affects ${bytes(guest.length)} of the disk from ${offset(guest.start)}`);
   return parts.length === 0 ? null : parts.join("; ");
+}
+
+export function isAbort(failure: unknown): boolean {
+  return kindOf(failure) === "aborted";
 }
 
 function isRange(value: unknown): value is Range {

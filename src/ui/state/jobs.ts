@@ -7,6 +7,7 @@ import { percent } from "../quantities.ts";
 import { announce } from "./announcements.ts";
 import { engine, nextJobNumber } from "./engine.ts";
 import { type Entry, isBusy, type Job, makeJob } from "./entry.ts";
+import { isAbort } from "./failures.ts";
 import { leaveOutputs, takeOutputs } from "./outputs.ts";
 
 /** Jobs that wait or run, in order; one runs at a time. */
@@ -107,6 +108,7 @@ function recordOf(job: Job, lock: string): JobRecord {
     companions: entry.companions.value.flatMap((one) => (one.handle !== null && used.has(one.file.name) ? [one.handle] : [])),
     readAs: entry.readAs.value,
     snapshot: entry.snapshot.value,
+    member: entry.member.value,
     format: request.format,
     options: request.options,
     name: request.name,
@@ -134,10 +136,6 @@ export function dismissJob(entry: Entry): void {
   if (job === null || isBusy(job)) return;
   leaveOutputs(job);
   entry.job.value = null;
-}
-
-export function isAbort(failure: unknown): boolean {
-  return failure instanceof Error && failure.name === "AbortError";
 }
 
 const PHASES: Readonly<Record<Progress["phase"], string>> = {

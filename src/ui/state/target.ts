@@ -1,8 +1,9 @@
-import { effect } from "@preact/signals";
+import { batch, effect } from "@preact/signals";
 import type { FormatCard, ImageCard } from "../../workers/engine-api.ts";
 import { suggestedStem } from "../target-defaults.ts";
-import { engine, extensionOf, formatCard, formats } from "./engine.ts";
+import { engine, formatCard, formats } from "./engine.ts";
 import type { Entry } from "./entry.ts";
+import { dropTask } from "./tasks.ts";
 
 export function targets(): readonly FormatCard[] {
   return formats.value.filter((format) => format.options !== null);
@@ -10,17 +11,20 @@ export function targets(): readonly FormatCard[] {
 
 /** The data of an image can be read: it can be converted. */
 export function isReadable(card: ImageCard): boolean {
-  return card.unsupported.length === 0 && !card.encrypted;
+  return card.unsupported.length === 0 && !card.locked;
 }
 
 export function outputStem(entry: Entry): string {
-  const format = formatCard(entry.format.value);
-  return entry.stem.value ?? suggestedStem(entry.given.value.file.name, format ? extensionOf(format) : "", formats.value);
+  return entry.stem.value ?? suggestedStem(sourceName(entry), entry.extension.value, formats.value);
+}
+
+/** The file, or the disk in it that was chosen; without the folders that archives put before their names. */
+function sourceName(entry: Entry): string {
+  return entry.member.value.split(/[\\/]/).at(-1) || entry.given.value.file.name;
 }
 
 export function outputName(entry: Entry): string {
-  const format = formatCard(entry.format.value);
-  return format === undefined ? "" : `${outputStem(entry)}.${extensionOf(format)}`;
+  return `${outputStem(entry)}.${entry.extension.value}`;
 }
 
 /** Asks for the plan whenever something it depends on changes; an answer that comes late is thrown away. Returns the way to stop. */
@@ -29,22 +33,28 @@ export function watchPlan(entry: Entry): () => void {
   return effect(() => {
     const card = entry.card.value;
     const format = entry.format.value;
-    const request = { format, options: entry.options.value, name: outputName(entry), salvage: entry.salvage.value };
+    const options = entry.options.value;
+    const salvage = entry.salvage.value;
+    const chosenStem = entry.stem.value;
     latest += 1;
     const asked = latest;
     entry.plan.value = null;
     entry.planFailure.value = null;
+    dropTask(entry.exact);
     if (card === null || format === "" || !isReadable(card)) return;
-    engine()
-      .plan({ image: card.image, ...request })
-      .then(
-        (plan) => {
-          if (asked === latest) entry.plan.value = plan;
-        },
-        (failure: unknown) => {
-          if (asked === latest) entry.planFailure.value = failure;
-        },
-      );
+    const ask = async () => {
+      const extension = await engine().extension(format, options);
+      const stem = chosenStem ?? suggestedStem(sourceName(entry), extension, formats.value);
+      const plan = await engine().plan({ image: card.image, format, options, salvage, name: `${stem}.${extension}` });
+      if (asked !== latest) return;
+      batch(() => {
+        entry.extension.value = extension;
+        entry.plan.value = plan;
+      });
+    };
+    ask().catch((failure: unknown) => {
+      if (asked === latest) entry.planFailure.value = failure;
+    });
   });
 }
 
@@ -53,9 +63,19 @@ export function planAgain(entry: Entry): void {
   entry.options.value = { ...entry.options.value };
 }
 
+/** The target is no longer set up for a repaired copy, nor named like one. */
+export function forgetRepair(entry: Entry): void {
+  if (entry.repair.value === null) return;
+  entry.repair.value = null;
+  entry.stem.value = null;
+}
+
 export function chooseFormat(entry: Entry, format: string): void {
-  entry.options.value = {};
-  entry.format.value = format;
+  batch(() => {
+    forgetRepair(entry);
+    entry.options.value = {};
+    entry.format.value = format;
+  });
 }
 
 /** Options that have their default value are left out of the request. */

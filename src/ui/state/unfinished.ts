@@ -6,8 +6,9 @@ import { allow } from "../../platform/window/permissions.ts";
 import type { OutputPlace } from "../../workers/engine-api.ts";
 import { engine } from "./engine.ts";
 import type { Entry } from "./entry.ts";
-import { addFiles, chooseSnapshot, readAs } from "./images.ts";
+import { addFiles, chooseMember, chooseSnapshot, readAs } from "./images.ts";
 import { startJob } from "./jobs.ts";
+import { isReadable } from "./target.ts";
 
 /** Conversions that an earlier visit began and did not end. */
 export const unfinished = signal<readonly JobRecord[]>([]);
@@ -43,6 +44,8 @@ export async function startAgain(record: JobRecord): Promise<boolean> {
   );
   const entry = added.find((one) => one.given.value.file === given.file);
   if (entry === undefined) return false;
+  // Records of earlier versions of the page do not have it.
+  if ((record.member ?? "") !== "") await chooseMember(entry, record.member);
   if (record.readAs !== "") await readAs(entry, record.readAs);
   if (record.snapshot !== "") await chooseSnapshot(entry, record.snapshot);
   const place = placeOf(record, mayWrite);
@@ -52,7 +55,7 @@ export async function startAgain(record: JobRecord): Promise<boolean> {
 
 async function restart(entry: Entry, record: JobRecord, place: OutputPlace): Promise<void> {
   const card = entry.card.value;
-  if (card === null) return;
+  if (card === null || !isReadable(card)) return;
   const { format, options, name, salvage } = record;
   const request = { image: card.image, format, options, name, salvage };
   const plan = await engine().plan(request);
