@@ -1,4 +1,5 @@
 import { DiskError } from "../../core/errors.ts";
+import { hexNumber } from "../../core/hex.ts";
 import type { StreamDecoder, StreamState, StreamStep } from "../../core/ports.ts";
 import { Inflater, type InflaterState } from "./inflater.ts";
 
@@ -32,8 +33,6 @@ interface GzipState extends StreamState {
   readonly place: Place;
   readonly inflater: InflaterState;
 }
-
-const hex = (value: number): string => `0x${value.toString(16)}`;
 
 /**
  * A gzip file (RFC 1952): members one after another, their checksums verified. Zeros after the last member are padding (tapes
@@ -113,7 +112,9 @@ class GzipDecoder implements StreamDecoder {
         const stated = (input[0] as number) | ((input[1] as number) << 8);
         const actual = place.headerSum & 0xffff;
         if (stated !== actual)
-          throw new DiskError("corrupt", `gzip: CRC16 is ${hex(stated)}, but the header gives ${hex(actual)}`, { at: place.at });
+          throw new DiskError("corrupt", `gzip: CRC16 is ${hexNumber(stated)}, but the header gives ${hexNumber(actual)}`, {
+            at: place.at,
+          });
         return this.#takeHeader(input.subarray(0, 2), "data");
       }
       case "trailer":
@@ -135,7 +136,7 @@ class GzipDecoder implements StreamDecoder {
     if (method !== CM_DEFLATE)
       throw new DiskError("unsupported", `gzip: CM is ${method}, expected ${CM_DEFLATE} (deflate)`, { at: at + 2 });
     if ((flags & RESERVED) !== 0)
-      throw new DiskError("unsupported", `gzip: FLG is ${hex(flags)}, but its three highest bits must be 0`, { at: at + 3 });
+      throw new DiskError("unsupported", `gzip: FLG is ${hexNumber(flags)}, but its three highest bits must be 0`, { at: at + 3 });
     this.#place.flags = flags;
     this.#place.headerSum = 0;
     return this.#takeHeader(input.subarray(0, FIXED_BYTES), this.#partAfter(0));
@@ -172,7 +173,8 @@ class GzipDecoder implements StreamDecoder {
     const sum = view.getUint32(0, true);
     const size = view.getUint32(4, true);
     const inflater = this.#inflater;
-    if (sum !== inflater.sum) throw new DiskError("corrupt", `gzip: CRC32 is ${hex(sum)}, but the data gives ${hex(inflater.sum)}`, { at });
+    if (sum !== inflater.sum)
+      throw new DiskError("corrupt", `gzip: CRC32 is ${hexNumber(sum)}, but the data gives ${hexNumber(inflater.sum)}`, { at });
     if (size !== inflater.size)
       throw new DiskError("corrupt", `gzip: ISIZE is ${size}, but the data has ${inflater.size} bytes (modulo 2^32)`, { at: at + 4 });
     this.#place.members++;

@@ -24,6 +24,8 @@ export async function loadStreamDecoder(codec: StreamCodec): Promise<StreamDecod
       return (await import("./bzip2.ts")).createBzip2Decoder();
     case "xz":
       return (await import("./xz.ts")).createXzDecoder();
+    case "zstd":
+      return (await import("./zstd.ts")).createZstdDecoder();
     default:
       return missing(codec);
   }

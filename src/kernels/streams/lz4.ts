@@ -1,4 +1,5 @@
 import { DiskError } from "../../core/errors.ts";
+import { hexNumber } from "../../core/hex.ts";
 import type { StreamDecoder, StreamState, StreamStep } from "../../core/ports.ts";
 import { Lz4Blocks, type Lz4BlocksState } from "./lz4-blocks.ts";
 
@@ -60,7 +61,6 @@ interface Lz4State extends StreamState {
   readonly blocks: Lz4BlocksState;
 }
 
-const hex = (value: number): string => `0x${value.toString(16)}`;
 const u32 = (bytes: Uint8Array): number => new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
 
 /**
@@ -167,7 +167,9 @@ class Lz4Decoder implements StreamDecoder {
       this.#blocks.startFrame();
     } else if (magic !== null && (magic & ~15) === MAGIC_SKIPPABLE) place.part = "skippable frame size";
     else if (place.frames === 0)
-      throw new DiskError("wrong-format", `lz4: the magic number is ${hex(magic ?? 0)}, expected ${hex(MAGIC)}`, { at: place.at });
+      throw new DiskError("wrong-format", `lz4: the magic number is ${hexNumber(magic ?? 0)}, expected ${hexNumber(MAGIC)}`, {
+        at: place.at,
+      });
     else {
       place.part = "end";
       return 0;
@@ -183,16 +185,20 @@ class Lz4Decoder implements StreamDecoder {
     if (flg === undefined || bd === undefined) return null;
     const hasSize = (flg & 8) !== 0;
     if (flg >>> 6 !== VERSION || (flg & 2) !== 0)
-      throw new DiskError("unsupported", `lz4: FLG is ${hex(flg)}, expected version ${VERSION} and reserved bits of 0`, { at: place.at });
+      throw new DiskError("unsupported", `lz4: FLG is ${hexNumber(flg)}, expected version ${VERSION} and reserved bits of 0`, {
+        at: place.at,
+      });
     if ((flg & 1) !== 0) throw new DiskError("unsupported", "lz4: the frame needs a dictionary (FLG: DictID is 1)", { at: place.at });
     if ((bd & 0x8f) !== 0 || bd >>> 4 < 4)
-      throw new DiskError("corrupt", `lz4: BD is ${hex(bd)}, expected 0x40, 0x50, 0x60 or 0x70`, { at: place.at + 1 });
+      throw new DiskError("corrupt", `lz4: BD is ${hexNumber(bd)}, expected 0x40, 0x50, 0x60 or 0x70`, { at: place.at + 1 });
     const length = hasSize ? 11 : 3;
     if (input.length < length) return null;
     const stated = input[length - 1] as number;
     const actual = (this.#blocks.hash(input.subarray(0, length - 1)) >>> 8) & 255;
     if (stated !== actual)
-      throw new DiskError("corrupt", `lz4: HC is ${hex(stated)}, but the descriptor gives ${hex(actual)}`, { at: place.at + length - 1 });
+      throw new DiskError("corrupt", `lz4: HC is ${hexNumber(stated)}, but the descriptor gives ${hexNumber(actual)}`, {
+        at: place.at + length - 1,
+      });
     place.descriptor = {
       legacy: false,
       independent: (flg & 32) !== 0,
@@ -237,7 +243,9 @@ class Lz4Decoder implements StreamDecoder {
 
   #compare(field: string, stated: number, actual: number): void {
     if (stated !== actual)
-      throw new DiskError("corrupt", `lz4: the ${field} is ${hex(stated)}, but the data gives ${hex(actual)}`, { at: this.#place.at });
+      throw new DiskError("corrupt", `lz4: the ${field} is ${hexNumber(stated)}, but the data gives ${hexNumber(actual)}`, {
+        at: this.#place.at,
+      });
   }
 
   #truncated(left: number): DiskError {

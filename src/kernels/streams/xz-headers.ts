@@ -1,6 +1,7 @@
 // The fixed parts of .xz files: sections 2.1, 3.1 and 4 of "The .xz File Format". All are read with their CRC32 verified.
 
 import { DiskError } from "../../core/errors.ts";
+import { hexNumber } from "../../core/hex.ts";
 
 export type Crc32 = (bytes: Uint8Array) => number;
 export interface Filter {
@@ -50,7 +51,6 @@ const FILTERS: Readonly<Record<number, { readonly name: string; readonly alignme
 const KNOWN_UNDONE: Readonly<Record<number, string>> = { 11: " (RISC-V)", 32: " (LZMA1)" };
 const NUMBER_BYTES = 9;
 
-const hex = (value: number): string => `0x${value.toString(16)}`;
 const bad = (message: string, at: number): DiskError => new DiskError("corrupt", `xz: ${message}`, { at });
 
 export const checkName = (check: number): string => CHECKS[check]?.name ?? `check ${check}`;
@@ -109,11 +109,11 @@ export function takeNumber(bytes: Uint8Array, field: string, at: number): { read
 function verifySum(bytes: Uint8Array, from: number, to: number, sumAt: number, crc32: Crc32, what: string, at: number): void {
   const stated = new DataView(bytes.buffer, bytes.byteOffset).getUint32(sumAt, true);
   const actual = crc32(bytes.subarray(from, to));
-  if (stated !== actual) throw bad(`CRC32 of the ${what} is ${hex(stated)}, but its bytes give ${hex(actual)}`, at + sumAt);
+  if (stated !== actual) throw bad(`CRC32 of the ${what} is ${hexNumber(stated)}, but its bytes give ${hexNumber(actual)}`, at + sumAt);
 }
 
 function readFlags(first: number, second: number, at: number): number {
-  if (first !== 0 || second > 15) throw new DiskError("unsupported", `xz: Stream Flags are ${hex((first << 8) | second)}`, { at });
+  if (first !== 0 || second > 15) throw new DiskError("unsupported", `xz: Stream Flags are ${hexNumber((first << 8) | second)}`, { at });
   if (CHECKS[second] === undefined) throw new DiskError("unsupported", `xz: there is no way to verify check ${second}`, { at: at + 1 });
   return second;
 }
@@ -142,7 +142,7 @@ export function readBlockHeader(bytes: Uint8Array, at: number, crc32: Crc32): Bl
   const end = bytes.length - 4;
   verifySum(bytes, 0, end, end, crc32, "Block Header", at);
   const flags = bytes[1] as number;
-  if ((flags & RESERVED_FLAGS) !== 0) throw new DiskError("unsupported", `xz: Block Flags are ${hex(flags)}`, { at: at + 1 });
+  if ((flags & RESERVED_FLAGS) !== 0) throw new DiskError("unsupported", `xz: Block Flags are ${hexNumber(flags)}`, { at: at + 1 });
   const fields = new Fields(bytes.subarray(2, end), at + 2);
   const packed = (flags & HAS_PACKED_SIZE) !== 0 ? fields.next("Compressed Size") : null;
   if (packed === 0) throw bad("Compressed Size is 0", at + 2);
@@ -163,7 +163,7 @@ function readFilter(fields: Fields, at: number): Filter {
   const properties = fields.bytes(size, "Filter Properties");
   const known = FILTERS[id];
   if (known === undefined)
-    throw new DiskError("unsupported", `xz: filter ${hex(id)}${KNOWN_UNDONE[id] ?? ""} is not undone`, { at: place });
+    throw new DiskError("unsupported", `xz: filter ${hexNumber(id)}${KNOWN_UNDONE[id] ?? ""} is not undone`, { at: place });
   if (id === DELTA) {
     if (size !== 1) throw bad(`the delta filter has ${size} bytes of properties, expected 1`, place);
     return { id, distance: (properties[0] as number) + 1, position: 0 };
@@ -179,7 +179,8 @@ function readFilter(fields: Fields, at: number): Filter {
 function readLzma2(fields: Fields, at: number): number {
   const place = at + 2 + fields.at;
   const id = fields.next("Filter ID");
-  if (id !== LZMA2) throw new DiskError("unsupported", `xz: the last filter is ${hex(id)}, expected LZMA2 (${hex(LZMA2)})`, { at: place });
+  if (id !== LZMA2)
+    throw new DiskError("unsupported", `xz: the last filter is ${hexNumber(id)}, expected LZMA2 (${hexNumber(LZMA2)})`, { at: place });
   const size = fields.next("Size of Properties");
   if (size !== 1) throw bad(`LZMA2 has ${size} bytes of properties, expected 1`, place);
   const bits = fields.byte("Filter Properties");

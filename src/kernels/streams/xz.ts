@@ -1,4 +1,5 @@
 import { DiskError } from "../../core/errors.ts";
+import { hexNumber, hexText } from "../../core/hex.ts";
 import type { StreamDecoder, StreamState, StreamStep } from "../../core/ports.ts";
 import type { UnitDecoder } from "./index.ts";
 import { Lzma2, type Lzma2State, type Lzma2Step } from "./lzma2.ts";
@@ -70,9 +71,7 @@ const INDEX_INDICATOR = 0;
 const RECORD_BYTES = 16;
 const INDEX_SUM_BYTES = 4;
 
-const hex = (value: number): string => `0x${value.toString(16)}`;
 const bad = (message: string, at: number): DiskError => new DiskError("corrupt", `xz: ${message}`, { at });
-const hexOf = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 const newPlace = (): Place => ({
   part: "Stream Header",
   at: 0,
@@ -312,8 +311,8 @@ class XzDecoder implements StreamDecoder {
     if (input.length < length) return null;
     const { memory, exports } = this.#kernel;
     const found = exports.checkFinish(check);
-    const actual = hexOf(memory.subarray(found, found + length));
-    const stated = hexOf(input.subarray(0, length));
+    const actual = hexText(memory.subarray(found, found + length));
+    const stated = hexText(input.subarray(0, length));
     if (stated !== actual) throw bad(`${checkName(check)} of the block is ${stated}, but its data gives ${actual}`, at);
     this.#place.part = "Block Header";
     return length;
@@ -349,7 +348,7 @@ class XzDecoder implements StreamDecoder {
     const place = this.#place;
     const length = this.#takePadding(input, padding(place.at - place.start), "Index CRC32");
     if (length === null) return null;
-    if (hexOf(this.#found.sum) !== hexOf(this.#stated.sum)) throw bad("the Index states other sizes than the blocks have", place.start);
+    if (hexText(this.#found.sum) !== hexText(this.#stated.sum)) throw bad("the Index states other sizes than the blocks have", place.start);
     return this.#sumIndex(input.subarray(0, length));
   }
 
@@ -357,7 +356,8 @@ class XzDecoder implements StreamDecoder {
     const place = this.#place;
     if (input.length < INDEX_SUM_BYTES) return null;
     const stated = new DataView(input.buffer, input.byteOffset).getUint32(0, true);
-    if (stated !== place.indexSum) throw bad(`CRC32 of the Index is ${hex(stated)}, but its bytes give ${hex(place.indexSum)}`, place.at);
+    if (stated !== place.indexSum)
+      throw bad(`CRC32 of the Index is ${hexNumber(stated)}, but its bytes give ${hexNumber(place.indexSum)}`, place.at);
     place.part = "Stream Footer";
     return INDEX_SUM_BYTES;
   }
