@@ -168,8 +168,9 @@ export function createEngine(): Engine {
     async plan(request) {
       const { name } = opened(request.image).file;
       const { files, outputBytes, logicalBytes, memoryBytes, losses, survey: mapped, qemuArguments, disk } = await plan(request);
-      const from = ["-f", (disk.chain[0] as { format: string }).format];
-      const qemuCommand = qemuArguments && ["qemu-img", "convert", ...from, ...qemuArguments, quote(name), quote(request.name)].join(" ");
+      const from = qemuSource(disk);
+      const qemuCommand =
+        qemuArguments && from && ["qemu-img", "convert", ...from, ...qemuArguments, quote(name), quote(request.name)].join(" ");
       return { files, outputBytes, logicalBytes, memoryBytes, losses, dataBytes: mapped.dataBytes + mapped.packedBytes, qemuCommand };
     },
 
@@ -280,6 +281,18 @@ async function tryNetwork(url: string): Promise<string | null> {
 }
 
 const lockName = (stored: string): string => `spindle-output:${stored}`;
+/** Formats that qemu-img reads, and those of them whose layers it follows. */
+const QEMU_READS = ["raw", "qcow2", "qcow", "vmdk", "vdi", "vpc", "vhdx", "parallels", "qed", "dmg", "bochs", "cloop"];
+const QEMU_FOLLOWS = ["qcow2", "qcow", "vmdk", "qed"];
+
+/** How qemu-img would be told to read this disk; null when it cannot, or would read something else. */
+function qemuSource({ chain }: Disk): readonly string[] | null {
+  const [top] = chain;
+  const isPlain = chain.every(({ wrapping, encrypted, format }) => wrapping === undefined && !encrypted && QEMU_READS.includes(format));
+  if (top === undefined || !isPlain || (top.format === "raw" && top.files.length > 1)) return null;
+  return chain.length === 1 || QEMU_FOLLOWS.includes(top.format) ? ["-f", top.format] : null;
+}
+
 /** For a shell; a leading dash would make it an option. */
 const quote = (given: string): string => {
   const name = given.startsWith("-") ? `./${given}` : given;
