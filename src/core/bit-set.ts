@@ -1,3 +1,5 @@
+import type { Range } from "./model.ts";
+
 const PAGE_BITS = 1 << 16;
 
 /** A set of small numbers that costs one bit each, and nothing where it is empty. */
@@ -22,5 +24,21 @@ export class BitSet {
     const before = page[place] as number;
     page[place] = before | mask;
     return (before & mask) === 0;
+  }
+
+  /** The runs of numbers from 0 to below `end` that are not in the set, ascending. Time follows what was added, not `end`. */
+  *gaps(end: number): Generator<Range> {
+    let start = 0;
+    const close = (at: number): Range[] => (at > start ? [{ start, length: at - start }] : []);
+    for (const number of [...this.pages.keys()].sort((a, b) => a - b)) {
+      const page = this.pages.get(number) as Uint8Array;
+      const first = number * PAGE_BITS;
+      for (let bit = 0; bit < PAGE_BITS && first + bit < end; bit++) {
+        if (((page[bit >> 3] as number) & (1 << (bit & 7))) === 0) continue;
+        yield* close(first + bit);
+        start = first + bit + 1;
+      }
+    }
+    yield* close(end);
   }
 }

@@ -1,15 +1,17 @@
 import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
-import { type ByteSource, type Extent, type Note, type OpenContext, RUN_HOLE, type Volume } from "../../core/model.ts";
-import { ChunkTables, type Geometry, geometryOf, isData, runOf } from "./chunk-tables.ts";
-import { ENTRY_BYTES, Header, SIGNATURE } from "./spec.ts";
+import type { ByteSource, Extent, Note, OpenContext, Range, Volume } from "../../core/model.ts";
+import { uuidText } from "../../core/uuid.ts";
+import { type ChunkRun, ChunkTables, type Geometry, type Group, geometryOf } from "./chunk-tables.ts";
+import { BLOCK_EMPTY, BLOCK_WRITTEN, BLOCKS_PER_BYTE, ENTRY_BYTES, Header, SIGNATURE } from "./spec.ts";
 
-/** Extents of one answer. */
+/** Extents of one answer, about, and bitmaps read for it. */
 const MOST_EXTENTS = 4096;
+const MOST_BITMAPS = 64;
 const SMALLEST_CHUNK = 1 << 12;
 const LARGEST_CHUNK = 1 << 26;
 
 /** Opens an ASIF image: the newer of two directories, tables of chunk numbers, chunks of (usually) 1 MiB. */
-export async function openAsif(file: ByteSource, { compute, signal }: OpenContext): Promise<Volume> {
+export async function openAsif(file: ByteSource, { signal }: OpenContext): Promise<Volume> {
   const fields = Header.read(await file.read(0, Header.bytes, signal));
   const refuse = (code: DiskErrorCode, field: keyof typeof fields, expected: string) =>
     new DiskError(code, `asif: ${field} is ${fields[field]}, expected ${expected}`, { file: file.name, at: Header.offsetOf(field) });
@@ -30,7 +32,8 @@ export async function openAsif(file: ByteSource, { compute, signal }: OpenContex
   const notes: Note[] = [];
   if (fields.version !== 1)
     notes.push({ text: `The image is of version ${fields.version}; only version 1 is known.`, severity: "warning" });
-  const tables = new ChunkTables(file, directory.at + ENTRY_BYTES, geometry, compute.scanTable);
+  const tables = new ChunkTables(file, directory.at + ENTRY_BYTES, geometry);
+  if (!tables.tracked) notes.push({ text: "The file has too many chunks to look for those that are used twice.", severity: "warning" });
   return {
     format: "asif",
     variant: "",
@@ -50,7 +53,7 @@ export async function openAsif(file: ByteSource, { compute, signal }: OpenContex
       "max-size": (fields.maxSectorCount * BigInt(blockSize)).toString(),
       "directory-version": directory.version.toString(),
     },
-    extents: extentsOf(file, size, geometry, tables),
+    extents: extentsOf({ file, size, geometry }, tables),
   };
 }
 
@@ -78,51 +81,123 @@ async function activeDirectory(file: ByteSource, offsets: readonly [bigint, bigi
   return second.version > first.version ? second : first;
 }
 
-function extentsOf(file: ByteSource, size: number, { chunk, groupEntries }: Geometry, tables: ChunkTables): Volume["extents"] {
+interface Image {
+  readonly file: ByteSource;
+  readonly size: number;
+  readonly geometry: Geometry;
+}
+/** A run with its group; `start`: where its first chunk begins on the disk. */
+interface PlacedRun extends ChunkRun {
+  readonly group: Group;
+  readonly start: number;
+}
+
+/** Answers for one group at a time; stops before what cannot be known. */
+function extentsOf(image: Image, tables: ChunkTables): Volume["extents"] {
+  const { chunk, groupEntries } = image.geometry;
   const groupBytes = chunk * groupEntries;
   return async (start, length, signal) => {
     signal?.throwIfAborted();
     const number = Math.floor(start / groupBytes);
     const groupStart = number * groupBytes;
     const end = Math.min(start + length, groupStart + groupBytes);
-    const { runs, at: tableAt } = await tables.group(number).catch((error: unknown) => {
-      throw cutAt(error, size);
+    const group = await tables.group(number).catch((error: unknown) => {
+      throw cutAt(error, image.size);
     });
-    if (runs === null || tableAt === null) return [{ kind: "hole", start, length: end - start }];
     const out: Extent[] = [];
+    let bitmaps = 0;
     let at = start;
-    for (
-      let run = runOf(runs, Math.floor((start - groupStart) / chunk));
-      run < runs.length && at < end && out.length < MOST_EXTENTS;
-      run++
-    ) {
-      const runStart = groupStart + (runs.first[run] as number) * chunk;
-      const stop = Math.min(end, runStart + (runs.count[run] as number) * chunk);
-      if (runs.kind[run] === RUN_HOLE) {
-        out.push({ kind: "hole", start: at, length: stop - at });
-        at = stop;
-        continue;
-      }
-      const place = (runs.at[run] as number) + (at - runStart);
-      const sound = isData(runs, run) ? soundBytes(file.size, place, at, stop, chunk) : 0;
-      if (sound > 0) out.push({ kind: "raw", start: at, length: sound, file: 0, at: place });
-      if (sound < stop - at) {
-        if (out.length > 0) return out;
-        const index = Math.floor((at - groupStart) / chunk);
-        const chunkStart = groupStart + index * chunk;
-        const why = isData(runs, run)
-          ? `at byte ${place} ends past the end of the file at ${file.size}`
-          : "has an entry with bits that are not known";
-        throw new DiskError("corrupt", `asif: chunk ${chunkStart / chunk} of the disk ${why}`, {
-          file: file.name,
-          at: tableAt + index * ENTRY_BYTES,
-          guest: { start: chunkStart, length: Math.min(chunkStart + chunk, size) - chunkStart },
-        });
-      }
+    for (const run of group.runs) {
+      const runStart = groupStart + run.first * chunk;
+      const stop = Math.min(end, runStart + run.count * chunk);
+      if (stop <= at) continue;
+      if (out.length >= MOST_EXTENTS || bitmaps >= MOST_BITMAPS) break;
+      if (run.kind === "partial") bitmaps++;
+      const { extents, error } = await extentsOfRun(image, { ...run, group, start: runStart }, at, stop, signal);
+      for (const extent of extents) out.push(extent);
+      if (error !== null && out.length === 0) throw error;
+      if (error !== null) break;
       at = stop;
     }
     return out;
   };
+}
+
+/** `error`: why the extents stop before the range does. */
+interface RunExtents {
+  readonly extents: readonly Extent[];
+  readonly error: DiskError | null;
+}
+
+/** What a run of a group says of the disk from `start` to `stop`. */
+async function extentsOfRun(image: Image, run: PlacedRun, start: number, stop: number, signal?: AbortSignal): Promise<RunExtents> {
+  const { file, geometry } = image;
+  const { kind, problem } = run;
+  if (kind === "partial") return extentsOfPartial(image, run, start, stop, signal);
+  if (kind === "empty") return { extents: [{ kind: "hole", start, length: stop - start }], error: null };
+  if (kind === "bad") return { extents: [], error: damage(image, run, start, null, problem as string) };
+  const place = run.at + (start - run.start);
+  const sound = soundBytes(file.size, place, start, stop, geometry.chunk);
+  const why = `is at byte ${place + sound}, but the file ends at byte ${file.size}`;
+  return {
+    extents: sound > 0 ? [{ kind: "raw", start, length: sound, file: 0, at: place }] : [],
+    error: sound === stop - start ? null : damage(image, run, start + sound, null, why),
+  };
+}
+
+/** The blocks of one chunk that were never written are zero, whatever stands in their place. [HUVEN] Readers */
+async function extentsOfPartial(image: Image, run: PlacedRun, start: number, stop: number, signal?: AbortSignal): Promise<RunExtents> {
+  const { file, geometry } = image;
+  const { chunk, block } = geometry;
+  const length = chunk / block / BLOCKS_PER_BYTE;
+  const at = (run.group.bitmapAt as number) + run.first * length;
+  const extents: Extent[] = [];
+  const ended = (error: DiskError | null): RunExtents => ({ extents, error });
+  if (at + length > file.size) return ended(damage(image, run, start, null, "was written in part, and the file ends before it says which"));
+  for (const { from, to, state } of blockRuns(await file.read(at, length, signal), start - run.start, stop - run.start, block)) {
+    const part = { start: run.start + from, length: to - from };
+    if (state === BLOCK_EMPTY) extents.push({ kind: "hole", ...part });
+    else if (state !== BLOCK_WRITTEN)
+      return ended(damage(image, run, part.start, part, `has blocks in state ${state}, which is not known`, "unsupported"));
+    else if (run.at + to > file.size)
+      return ended(damage(image, run, part.start, part, `has data up to byte ${run.at + to}, but the file ends at byte ${file.size}`));
+    else extents.push({ kind: "raw", ...part, file: 0, at: run.at + from });
+  }
+  return ended(null);
+}
+
+/** `guest`: what of the chunk that holds byte `place` of the disk cannot be read; null: all of it. */
+function damage(
+  { file, size, geometry }: Image,
+  run: PlacedRun,
+  place: number,
+  guest: Range | null,
+  why: string,
+  code: DiskErrorCode = "corrupt",
+): DiskError {
+  const { chunk } = geometry;
+  const index = Math.floor((place - run.start) / chunk);
+  const start = run.start + index * chunk;
+  return new DiskError(code, `asif: chunk ${start / chunk} of the disk ${why}`, {
+    file: file.name,
+    at: (run.group.at as number) + (run.first + index) * ENTRY_BYTES,
+    guest: guest ?? { start, length: Math.min(chunk, size - start) },
+  });
+}
+
+/** Stretches of a chunk from byte `from` to `to` whose blocks are in one state. [HUVEN] Bitmap Chunk */
+function* blockRuns(states: Uint8Array, from: number, to: number, block: number): Generator<{ from: number; to: number; state: number }> {
+  const stateAt = (at: number): number => {
+    const number = Math.floor(at / block);
+    return ((states[Math.floor(number / BLOCKS_PER_BYTE)] as number) >> ((number % BLOCKS_PER_BYTE) * 2)) & 3;
+  };
+  for (let at = from; at < to; ) {
+    const state = stateAt(at);
+    let next = at - (at % block) + block;
+    while (next < to && stateAt(next) === state) next += block;
+    yield { from: at, to: Math.min(next, to), state };
+    at = Math.min(next, to);
+  }
 }
 
 /** Of the bytes `at..stop` of the disk, held at `place`: those of whole chunks inside the file. */
@@ -140,9 +215,4 @@ function cutAt(error: unknown, size: number): unknown {
     at: error.at,
     guest: { start, length: Math.min(length, size - start) },
   });
-}
-
-function uuidText(id: Uint8Array): string {
-  const digits = Array.from(id, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

@@ -1,8 +1,10 @@
 import { bytes, struct, u16, u32, u64exact } from "../../core/struct.ts";
 
 /*
- * Apple's sparse image format of macOS 26. Apple publishes no layout; what is known was found by reverse engineering and published with
- * fox-it/dissect.hypervisor (disk/asif.py, disk/c_asif.py). Integers are big-endian.
+ * Apple's sparse image format of macOS 26. Apple publishes no layout; what is known was found by reverse engineering and by watching
+ * what writes change. Integers are big-endian.
+ * - [DISSECT] fox-it/dissect.hypervisor, disk/asif.py and disk/c_asif.py: header, directories, tables
+ * - [HUVEN]   huven/asif-format, "ASIF binary specification": the states of chunks, and of the blocks of partly written ones
  */
 
 /** "shdw" */
@@ -31,6 +33,16 @@ export const Header = struct("be", {
 });
 
 export const ENTRY_BYTES = 8;
-/** Bits of an entry that hold a chunk's number in the file; 0: no chunk. The two highest bits mark it as in change. */
-export const CHUNK_MASK = 0x007fffffffffffffn;
-export const RESERVED_BITS = 0x3f80000000000000n;
+/** An entry's high half: the chunk's state, bits that are not known, and the highest bits of the chunk's number in the file. */
+export const STATE_SHIFT = 30;
+export const RESERVED_HIGH = 0x3f800000;
+export const CHUNK_HIGH = 0x007fffff;
+/** [HUVEN] Chunk Entry Flags: nothing was written (the number is 0 then), every block was, some were. 2 was never seen. */
+export const STATE_EMPTY = 0;
+export const STATE_WHOLE = 1;
+export const STATE_PARTIAL = 3;
+
+/** [HUVEN] Bitmap Chunk: two bits per block, the first in a byte's lowest. 2 and 3 were never seen. */
+export const BLOCKS_PER_BYTE = 4;
+export const BLOCK_EMPTY = 0;
+export const BLOCK_WRITTEN = 1;

@@ -1,5 +1,6 @@
 import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
 import type { ByteSource, Extent, Note, OpenContext, Volume } from "../../core/model.ts";
+import { RecentPieces } from "../../core/recent-pieces.ts";
 import { ENTRY_BYTES, Header, LARGEST_BLOCK, mostPacked, PREAMBLE, SECTOR } from "./spec.ts";
 
 /** Blocks whose offsets are read at once, and extents of one answer. */
@@ -96,7 +97,7 @@ interface Piece {
 class OffsetTable {
   private readonly file: ByteSource;
   private readonly header: CloopHeader;
-  private readonly pieces = new Map<number, Promise<Piece>>();
+  private readonly pieces = new RecentPieces<Piece>(PIECES_KEPT);
 
   constructor(file: ByteSource, header: CloopHeader) {
     this.file = file;
@@ -106,14 +107,7 @@ class OffsetTable {
   /** The piece that holds the offset of `block`. */
   piece(block: number): Promise<Piece> {
     const first = block - (block % PIECE_BLOCKS);
-    const kept = this.pieces.get(first);
-    if (kept !== undefined) return kept;
-    const piece = this.load(first);
-    this.pieces.set(first, piece);
-    piece.catch(() => this.pieces.delete(first));
-    const [oldest] = this.pieces.keys();
-    if (this.pieces.size > PIECES_KEPT && oldest !== undefined) this.pieces.delete(oldest);
-    return piece;
+    return this.pieces.get(first, () => this.load(first));
   }
 
   private async load(first: number): Promise<Piece> {

@@ -2,8 +2,8 @@ import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, CheckReport, Finding, OpenContext, Range } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
 import { type BlockTable, chunksOf, hasData } from "./block-tables.ts";
-import { type Segment, SOUND } from "./chunk-map.ts";
-import { CODECS, type DmgImage, errorOf, readDmg } from "./reader.ts";
+import { faultOf, type Segment, SOUND } from "./chunk-map.ts";
+import { CODECS, type DmgImage, errorOf, largestChunk, readDmg } from "./reader.ts";
 import { CHECKSUM_CRC32, CHECKSUM_NONE, KIND_IGNORE, KIND_RAW, KIND_ZERO, Trailer } from "./spec.ts";
 import { crc32AfterZeros } from "./zero-crc.ts";
 
@@ -113,7 +113,8 @@ class Check {
     if (!this.#isSummed(table.head.checksumType, what, table.place)) return;
     let sum = 0;
     let end = table.start;
-    for (const { kind, start, length, at, packed } of chunksOf(table)) {
+    for (const chunk of chunksOf(table)) {
+      const { kind, start, length, at, packed } = chunk;
       this.#signal?.throwIfAborted();
       end = start + length;
       if (kind === KIND_IGNORE) continue;
@@ -122,7 +123,7 @@ class Check {
         continue;
       }
       const codec = CODECS.get(kind);
-      if (at + packed > this.#image.trailerAt || (codec === undefined ? kind !== KIND_RAW || packed !== length : packed > PACKED_LIMIT))
+      if (faultOf(chunk, this.#image.trailerAt) !== SOUND || (codec === undefined ? kind !== KIND_RAW : length > largestChunk(codec)))
         return;
       if (codec === undefined) sum = await this.#sumOfFile(sum, at, at + packed);
       else {
@@ -195,6 +196,4 @@ function* inFileOrder(map: DmgImage["map"]): Generator<Segment> {
   for (const number of order) if ((places[number] as number) >= 0) yield map.segment(number);
 }
 
-/** A packed chunk is no larger than what it unpacks to, give or take a header. */
-const PACKED_LIMIT = 65 << 20;
 const hex = (value: number): string => `0x${value.toString(16).padStart(8, "0")}`;

@@ -11,7 +11,12 @@ export const LEFT_OUT = 2;
 export const OUTSIDE = 3;
 /** A raw chunk with another number of bytes in the file than on the disk. */
 export const UNEQUAL = 4;
-export type Fault = typeof SOUND | typeof OVERLAP | typeof LEFT_OUT | typeof OUTSIDE | typeof UNEQUAL;
+/** A packed chunk with more bytes in the file than packing can make of it. */
+export const SWOLLEN = 5;
+export type Fault = typeof SOUND | typeof OVERLAP | typeof LEFT_OUT | typeof OUTSIDE | typeof UNEQUAL | typeof SWOLLEN;
+
+/** More than any of the codecs makes of data that it cannot pack: what is read at once follows from the chunk's size on the disk. */
+const mostPacked = (length: number): number => length + length / 8 + (64 << 10);
 
 /** What lies at a range of the disk: a chunk or, after a contradiction, what is left of one. */
 export interface Segment {
@@ -177,10 +182,12 @@ function addTable(
   return next;
 }
 
-function faultOf({ kind, at, packed, length }: ChunkEntry, dataEnd: number): Fault {
+/** What is wrong with a chunk by itself; `dataEnd`: end of what may be data in the file. */
+export function faultOf({ kind, at, packed, length }: ChunkEntry, dataEnd: number): Fault {
   if (!hasData(kind)) return SOUND;
   if (at + packed > dataEnd) return OUTSIDE;
-  return kind === KIND_RAW && packed !== length ? UNEQUAL : SOUND;
+  if (kind === KIND_RAW) return packed === length ? SOUND : UNEQUAL;
+  return packed > mostPacked(length) ? SWOLLEN : SOUND;
 }
 
 /**
@@ -188,25 +195,55 @@ function faultOf({ kind, at, packed, length }: ChunkEntry, dataEnd: number): Fau
  * Sectors that one table leaves out and another tells about are no contradiction.
  */
 function withoutOverlaps(all: Columns): Columns {
-  const out = new Columns(all.length);
+  const chunks = new Columns(all.length);
+  const leftOut: number[] = [];
   for (const i of all.order()) {
-    const start = all.start[i] as number;
+    if (all.fault[i] === LEFT_OUT) leftOut.push(i);
+    else addChunk(chunks, all, i);
+  }
+  return leftOut.length === 0 ? chunks : withLeftOut(chunks, all, leftOut);
+}
+
+/** Adds segment `i` of `all`, which begins no sooner than those added before. */
+function addChunk(out: Columns, all: Columns, i: number): void {
+  const start = all.start[i] as number;
+  const end = all.end[i] as number;
+  const push = (fault: Fault, to: number) => out.push(start, to, fault, all.table[i] as number, all.index[i] as number);
+  const last = out.length - 1;
+  const lastEnd = last < 0 ? 0 : (out.end[last] as number);
+  if (start >= lastEnd) push(all.fault[i] as Fault, end);
+  else if (out.fault[last] === OVERLAP) out.end[last] = Math.max(lastEnd, end);
+  else {
+    out.end[last] = start;
+    if (out.start[last] === start) out.length--;
+    push(OVERLAP, Math.max(lastEnd, end));
+  }
+}
+
+/** The chunks, and between them what the segments `leftOut` of `all`, in order, have of the gaps. */
+function withLeftOut(chunks: Columns, all: Columns, leftOut: readonly number[]): Columns {
+  // Every piece of a gap ends where a chunk begins or where its own segment ends.
+  const out = new Columns(2 * chunks.length + leftOut.length);
+  let at = 0;
+  let next = 0;
+  const passChunks = (limit: number): void => {
+    for (; next < chunks.length && (chunks.start[next] as number) <= limit; next++) {
+      const end = chunks.end[next] as number;
+      out.push(chunks.start[next] as number, end, chunks.fault[next] as Fault, chunks.table[next] as number, chunks.index[next] as number);
+      at = Math.max(at, end);
+    }
+  };
+  for (const i of leftOut) {
     const end = all.end[i] as number;
-    const fault = all.fault[i] as Fault;
-    const push = (from: number, to: number, what: Fault) => out.push(from, to, what, all.table[i] as number, all.index[i] as number);
-    const last = out.length - 1;
-    const lastEnd = last < 0 ? 0 : (out.end[last] as number);
-    if (start >= lastEnd) push(start, end, fault);
-    else if (fault === LEFT_OUT) {
-      if (end > lastEnd) push(lastEnd, end, LEFT_OUT);
-    } else if (out.fault[last] === OVERLAP) out.end[last] = Math.max(lastEnd, end);
-    else {
-      const isContradiction = out.fault[last] !== LEFT_OUT;
-      out.end[last] = start;
-      if (out.start[last] === start) out.length--;
-      if (isContradiction) push(start, Math.max(lastEnd, end), OVERLAP);
-      else push(start, end, fault);
+    at = Math.max(at, all.start[i] as number);
+    passChunks(at);
+    while (at < end) {
+      const stop = next < chunks.length ? Math.min(end, chunks.start[next] as number) : end;
+      out.push(at, stop, LEFT_OUT, all.table[i] as number, all.index[i] as number);
+      at = stop;
+      passChunks(at);
     }
   }
+  passChunks(Number.POSITIVE_INFINITY);
   return out;
 }

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32, deflateSync } from "node:zlib";
+import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
@@ -263,6 +264,48 @@ describe("reading", () => {
     const rest = volume.size - bytes.start - bytes.length;
     if (rest > 0) expect((await readVolume(volume, bytes.start + bytes.length, rest)).every((byte) => byte > 1)).toBe(true);
     if (code === "corrupt") expect((await check(build(tables))).corruptions).toBeGreaterThan(0);
+  });
+
+  test("sectors that one table leaves out stay an error around what other tables tell", async () => {
+    const out: TestTable = { first: 2, sectors: 10, chunks: [END] };
+    const volume = checked(
+      await open(
+        build([{ first: 0, sectors: 4, chunks: [raw(0, 4, 1), END] }, out, { first: 3, sectors: 3, chunks: [raw(0, 3, 2), END] }]),
+      ),
+    );
+    expect(await readVolume(volume, 0, 3 * SECTOR)).toEqual(filled(3, 1));
+    expect(await failure(volume.extents(3 * SECTOR, SECTOR))).toMatchObject({ guest: { start: 3 * SECTOR, length: 3 * SECTOR } });
+    expect(await failure(volume.extents(6 * SECTOR, SECTOR))).toMatchObject({ guest: { start: 6 * SECTOR, length: 6 * SECTOR } });
+  });
+
+  test("every sector is what one chunk says, or an error: any tables", async () => {
+    const chunk = fc.record({ sector: fc.nat(20), sectors: fc.integer({ min: 1, max: 8 }) });
+    const table = fc.record({ first: fc.nat(20), sectors: fc.nat(30), chunks: fc.array(chunk, { maxLength: 4 }) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(table, { minLength: 1, maxLength: 4 }), async (tables) => {
+        let fill = 0;
+        const told = tables.map((t) => ({ ...t, chunks: [...t.chunks.map(({ sector, sectors }) => raw(sector, sectors, ++fill)), END] }));
+        const claims: number[][] = Array.from({ length: 64 }, () => []);
+        const isCovered = claims.map((_, sector) => tables.some(({ first, sectors }) => sector >= first && sector < first + sectors));
+        for (const { first, chunks } of told)
+          for (const { sector, sectors, data } of chunks)
+            for (let i = 0; i < sectors; i++) claims[first + sector + i]!.push(data![0] as number);
+        const volume = checked(await open(build(told, { sectorCount: 64n })));
+        for (const [sector, fills] of claims.entries()) {
+          const read = await readVolume(volume, sector * SECTOR, SECTOR).catch((error: unknown) => error);
+          if (fills.length > 1 || (fills.length === 0 && isCovered[sector])) expect(read).toBeInstanceOf(DiskError);
+          else if (!(read instanceof DiskError)) expect(read).toEqual(filled(1, fills[0] ?? 0));
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("more packed bytes than a chunk of its size can have are not read", async () => {
+    const far = { ...zlib(0, filled(8, 2)), length: 200_000 };
+    const padding: TestChunk = { kind: KIND_COMMENT, sector: 0, sectors: 0, data: new Uint8Array(300_000) };
+    const volume = checked(await open(build([{ first: 0, sectors: 8, chunks: [far, padding, END] }])));
+    expect(await failure(volume.extents(0, volume.size))).toMatchObject({ code: "corrupt", guest: { start: 0, length: 8 * SECTOR } });
   });
 
   test("what cannot be read is refused by name", async () => {

@@ -1,6 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ImageWriter, Loss, TargetFormat, TargetSpec } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import { uuidBytes, uuidFrom } from "../../core/uuid.ts";
 import { SECTOR } from "./spec.ts";
 import { CHUNK_BYTES, DmgWriter, MOST_CHUNKS, MOST_QEMU_CHUNKS } from "./writer.ts";
 
@@ -21,25 +22,26 @@ export const target: TargetFormat = {
 
 function createDmg(spec: TargetSpec, compute: Compute): ImageWriter {
   if (spec.size % SECTOR !== 0) throw new DiskError("limit", `dmg: a disk of ${spec.size} bytes is not one of whole sectors of ${SECTOR}`);
-  return new DmgWriter(spec, segmentId(spec), compute);
+  const id = segmentId(spec);
+  if (id === null) throw new DiskError("usage", `dmg: id is "${spec.options["id"]}", expected a UUID`);
+  return new DmgWriter(spec, id, compute);
 }
 
-/** The 16 bytes of the given UUID, or a version 4 one (RFC 9562) from the seed. */
-function segmentId({ options, identity }: TargetSpec): Uint8Array {
+/** The given UUID, or one from the seed; null: the given one is none. */
+function segmentId({ options, identity }: TargetSpec): Uint8Array | null {
   const text = (options["id"] ?? "").trim();
-  if (text === "") {
-    const id = identity.slice(0, 16);
-    id[6] = ((id[6] as number) & 0x0f) | 0x40;
-    id[8] = ((id[8] as number) & 0x3f) | 0x80;
-    return id;
-  }
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) throw new DiskError("usage", `dmg: id "${text}" is not a UUID`);
-  const digits = text.replaceAll("-", "");
-  return Uint8Array.from({ length: 16 }, (_, i) => Number.parseInt(digits.slice(i * 2, i * 2 + 2), 16));
+  return text === "" ? uuidFrom(identity) : uuidBytes(text);
 }
 
-function losses({ size }: TargetSpec): readonly Loss[] {
+function losses(spec: TargetSpec): readonly Loss[] {
+  const { size, options } = spec;
   const list: Loss[] = [];
+  if (segmentId(spec) === null)
+    list.push({
+      what: "This is no UUID",
+      why: `id is "${options["id"]}", expected a UUID such as 01234567-89ab-4cde-8f01-23456789abcd.`,
+      severity: "blocker",
+    });
   if (size % SECTOR !== 0)
     list.push({ what: "The disk does not end with a whole sector", why: `A DMG counts sectors of ${SECTOR} bytes.`, severity: "blocker" });
   else if (size % CHUNK_BYTES !== 0)

@@ -2,7 +2,7 @@ import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
 import type { ByteSource, CodecId, Extent, Note, OpenContext, Volume } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
 import { type BlockTable, isTerminated, readTable } from "./block-tables.ts";
-import { ChunkMap, LEFT_OUT, OUTSIDE, OVERLAP, type Segment, SOUND } from "./chunk-map.ts";
+import { ChunkMap, LEFT_OUT, OUTSIDE, OVERLAP, type Segment, SOUND, SWOLLEN } from "./chunk-map.ts";
 import { type PropertyValue, readPropertyList } from "./property-list.ts";
 import { readResources } from "./resource-fork.ts";
 import {
@@ -87,8 +87,7 @@ async function endsWithZeros(file: ByteSource, map: ChunkMap, stated: number, co
   const last = map.segment(map.length - 1);
   const { kind, at, packed, start, length } = last.chunk;
   const codec = CODECS.get(kind);
-  if (last.start >= stated || last.fault !== SOUND || codec === undefined || packed > LARGEST_CHUNK || length > largest(codec))
-    return false;
+  if (last.start >= stated || last.fault !== SOUND || codec === undefined || length > largestChunk(codec)) return false;
   try {
     const plain = await compute.decode({ codec, unpacked: length }, await file.read(at, packed));
     return plain.subarray(stated - start).every((byte) => byte === 0);
@@ -260,11 +259,12 @@ function extentOf({ fault, chunk }: Segment, start: number, length: number): Ext
   const skip = start - from;
   if (kind === KIND_RAW) return { kind: "raw", start, length, file: 0, at: at + skip };
   const codec = CODECS.get(kind);
-  if (codec === undefined || packed === 0 || unpacked > largest(codec)) return null;
+  if (codec === undefined || packed === 0 || unpacked > largestChunk(codec)) return null;
   return { kind: "packed", start, length, file: 0, at, packed, skip, codec, unpacked };
 }
 
-const largest = (codec: CodecId): number => (codec === "zlib" ? LARGEST_ZLIB_CHUNK : LARGEST_CHUNK);
+/** The most bytes of disk in one chunk that is unpacked here. */
+export const largestChunk = (codec: CodecId): number => (codec === "zlib" ? LARGEST_ZLIB_CHUNK : LARGEST_CHUNK);
 
 /** Why a segment cannot be read. */
 export function errorOf(segment: Segment, file: string, size: number): DiskError {
@@ -281,7 +281,7 @@ export function errorOf(segment: Segment, file: string, size: number): DiskError
   const codec = CODECS.get(kind);
   if (kind !== KIND_RAW && codec === undefined)
     return new DiskError("unsupported", `${chunk} is of the unknown kind 0x${kind.toString(16)}`, place);
-  if (codec !== undefined && packed > 0)
-    return new DiskError("limit", `${chunk} has ${unpacked} bytes; ${codec} is unpacked up to ${largest(codec)}`, place);
+  if (codec !== undefined && packed > 0 && fault !== SWOLLEN)
+    return new DiskError("limit", `${chunk} has ${unpacked} bytes; ${codec} is unpacked up to ${largestChunk(codec)}`, place);
   return new DiskError("corrupt", `${chunk} has ${packed} bytes in the file for ${unpacked} of the disk`, place);
 }

@@ -1,5 +1,6 @@
 import { BitSet } from "../../core/bit-set.ts";
 import { type ByteSource, RUN_DATA, type ScanTable, type TableLayout, type TableRuns } from "../../core/model.ts";
+import { RecentPieces } from "../../core/recent-pieces.ts";
 import type { ImageHeader } from "./header.ts";
 import { ENTRY_BYTES, Header } from "./spec.ts";
 
@@ -32,7 +33,7 @@ export class BlockTable {
   private readonly header: ImageHeader;
   private readonly scanTable: ScanTable;
   private readonly layout: TableLayout;
-  private readonly pieces = new Map<number, Promise<TablePiece>>();
+  private readonly pieces = new RecentPieces<TablePiece>(PIECES_KEPT);
   private readonly seen = new Map<number, BitSet | null>();
 
   constructor(file: ByteSource, header: ImageHeader, scanTable: ScanTable) {
@@ -59,18 +60,7 @@ export class BlockTable {
   /** The piece that holds `entry`. */
   piece(entry: number): Promise<TablePiece> {
     const number = Math.floor(entry / PIECE_ENTRIES);
-    const kept = this.pieces.get(number);
-    const piece = kept ?? this.load(number);
-    this.pieces.delete(number);
-    this.pieces.set(number, piece);
-    if (kept === undefined) {
-      piece.catch(() => this.pieces.delete(number));
-      for (const oldest of this.pieces.keys()) {
-        if (this.pieces.size <= PIECES_KEPT) break;
-        this.pieces.delete(oldest);
-      }
-    }
-    return piece;
+    return this.pieces.get(number, () => this.load(number));
   }
 
   /** Why the cluster that `entry` puts at byte `at` cannot be the one meant; null: it is sound. */

@@ -131,11 +131,11 @@ class Tally {
     const { table } = this;
     const { dataAt, unit, entries } = this.header;
     let leaks = 0;
-    for (let cluster = 0; table.tracked && cluster < table.clustersInFile; cluster++) {
-      if (table.used.has(cluster)) continue;
-      leaks++;
-      const at = dataAt + cluster * unit;
-      this.note({ severity: "leak", text: `the cluster at byte ${at} is not used`, at, guest: null });
+    for (const { start, length } of table.used.gaps(table.tracked ? table.clustersInFile : 0)) {
+      leaks += length;
+      const at = dataAt + start * unit;
+      const text = length === 1 ? `the cluster at byte ${at} is not used` : `${length} clusters from byte ${at} on are not used`;
+      this.note({ severity: "leak", text, at, guest: null });
     }
     return {
       corruptions: this.corruptions,

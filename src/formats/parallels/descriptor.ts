@@ -61,6 +61,8 @@ class Parser {
   private readonly file: string;
   private readonly text: string;
   private readonly notes: Note[] = [];
+  /** A place in the text, and how many bytes stand before it. */
+  private counted = { character: 0, byte: 0 };
 
   constructor(file: string, text: string) {
     this.file = file;
@@ -142,6 +144,7 @@ class Parser {
   }
 
   private storage(element: Element): Storage {
+    const at = this.byteAt(element.at);
     const images = element.children.filter(({ name }) => name === "Image").map((image) => this.image(image));
     const guids = new Set(images.map(({ guid }) => guid));
     if (guids.size < images.length) throw this.error(element, "a Storage has two images with the same GUID");
@@ -150,7 +153,7 @@ class Parser {
       end: this.number(element, "End"),
       blockSize: this.number(element, "Blocksize"),
       images,
-      at: this.byteAt(element.at),
+      at,
     };
   }
 
@@ -212,8 +215,12 @@ class Parser {
     return new DiskError(code, `parallels: ${this.file}: ${text}`, { file: this.file, at });
   }
 
+  /** Elements are met nearly in the order of the text, so each is counted from the one before. */
   private byteAt(character: number): number {
-    return new TextEncoder().encode(this.text.slice(0, character)).length;
+    const from = character < this.counted.character ? { character: 0, byte: 0 } : this.counted;
+    const byte = from.byte + new TextEncoder().encode(this.text.slice(from.character, character)).length;
+    this.counted = { character, byte };
+    return byte;
   }
 }
 

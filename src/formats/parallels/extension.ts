@@ -1,3 +1,4 @@
+import { hexText } from "../../core/hex.ts";
 import type { ByteSource } from "../../core/model.ts";
 import type { BlockTable } from "./block-table.ts";
 import type { ImageHeader } from "./header.ts";
@@ -63,5 +64,5 @@ function readBitmap(data: Uint8Array, table: BlockTable): BitmapInfo | null {
     const sector = view.getBigUint64(DirtyBitmap.bytes + i * 8, true);
     if (sector > 1n && !table.claim(Number(sector) * SECTOR)) return null;
   }
-  return { id: Array.from(id, (byte) => byte.toString(16).padStart(2, "0")).join(""), granularity };
+  return { id: hexText(id), granularity };
 }

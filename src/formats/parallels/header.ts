@@ -55,6 +55,7 @@ export async function readHeader(file: ByteSource): Promise<ImageHeader> {
   const needed = (sectors + BigInt(tracks) - 1n) / BigInt(tracks);
   if (BigInt(entries) < needed)
     refuse("corrupt", "nb_bat_entries", `at least ${needed}: a disk of ${sectors} sectors in clusters of ${tracks}`);
+  if (sectors > BigInt(Math.floor(Number.MAX_SAFE_INTEGER / SECTOR))) refuse("limit", "nb_sectors", "a disk of less than 2^53 bytes");
   const tableEnd = Header.bytes + entries * ENTRY_BYTES;
   if (tableEnd > file.size)
     throw new DiskError("corrupt", `parallels: the block table of ${file.name} ends at byte ${tableEnd}, but the file at ${file.size}`, {

@@ -1,4 +1,5 @@
 import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import { sectorLosses } from "../../core/whole-sectors.ts";
 import { DESCRIPTOR_NAME, MOST_ENTRIES } from "./spec.ts";
 
 const CLUSTER_BYTES: Readonly<Record<string, number>> = {
@@ -43,9 +44,10 @@ export function lossesOf({ size, name, options }: TargetSpec): readonly Loss[] {
         severity: "blocker",
       },
     ];
-  if (options["bundle"] !== "on") return [];
+  const growth = sectorLosses(size, "Parallels disk");
+  if (options["bundle"] !== "on") return growth;
   if (name === DESCRIPTOR_NAME)
     return [{ what: "The name is taken", why: `${DESCRIPTOR_NAME} is the name of the bundle's descriptor.`, severity: "blocker" }];
   const why = `${DESCRIPTOR_NAME} is written beside the image and replaces the one of another bundle there: give each a folder of its own.`;
-  return [{ what: "A second file with a fixed name", why, severity: "note" }];
+  return [...growth, { what: "A second file with a fixed name", why, severity: "note" }];
 }

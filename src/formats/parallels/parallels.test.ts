@@ -8,6 +8,7 @@ import { diskBytes, diskOf, patternDisk } from "../../testing/disks.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
+import { SparseFile } from "../../testing/sparse-file.ts";
 import { parallels } from "./index.ts";
 import { CLOSED, DirtyBitmap, EXTENSION_MAGIC, ExtensionHeader, FEATURE_DIRTY_BITMAP, Feature, Header, IN_USE } from "./spec.ts";
 
@@ -111,6 +112,17 @@ describe("reading", () => {
         "identical",
       );
     }
+  });
+
+  test("a size past 2^53 is refused, though the table would be long enough", async () => {
+    const file = new SparseFile("d.hdd");
+    const tracks = 1 << 22;
+    const dataAt = 2 ** 31;
+    const fields = { ...Header.read(await sample()), tracks, nb_bat_entries: 2 ** 23, nb_sectors: 2n ** 45n, data_off: dataAt / 512 };
+    file.write(0, Header.write(fields));
+    file.truncate(dataAt);
+    const error = await failure(parallels.open(file, contextOf()));
+    expect([error.code, error.at]).toEqual(["limit", Header.offsetOf("nb_sectors")]);
   });
 
   test("entries outside the data area and shared ones name the guest range; what lies before them is still told", async () => {

@@ -1,5 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, Extent } from "../../core/model.ts";
+import { RecentPieces } from "../../core/recent-pieces.ts";
+import { firstAtLeast } from "../../core/sorted.ts";
 import { ClusterUses } from "./cluster-uses.ts";
 import type { Claim, Header } from "./header.ts";
 import * as q from "./spec.ts";
@@ -24,7 +26,7 @@ export class DiskMap {
   private readonly tableSpan: number;
   /** Places of all L2 tables, ascending. */
   readonly tables: Float64Array;
-  private readonly decoded = new Map<number, Promise<readonly Segment[]>>();
+  private readonly decoded = new RecentPieces<readonly Segment[]>(KEPT_TABLES);
   private readonly uses: ClusterUses;
   /** Guest clusters whose host cluster something else uses, and the L2 tables looked through for such. */
   private readonly shared = new Set<number>();
@@ -91,6 +93,18 @@ export class DiskMap {
     );
   }
 
+  /** Entries in use that the last L2 table has past the end of the disk: then `size` may be too small. 0 when the table is damaged. */
+  async entriesPastEnd(): Promise<number> {
+    const { l1, l2Entries, l2Bytes, clusterSize, size } = this.header;
+    const last = l1.entries - 1;
+    const table = last < 0 ? 0 : this.entry(this.l1, last);
+    if (table === 0 || table + l2Bytes > this.file.size) return 0;
+    const view = new DataView((await this.file.read(table, l2Bytes)).buffer);
+    let used = 0;
+    for (let i = Math.ceil(size / clusterSize) - last * l2Entries; i < l2Entries; i++) if (this.entry(view, i) !== 0) used++;
+    return used;
+  }
+
   /** Appends what lies in `at..end`; returns where it stopped. Throws for a bad segment at `at`. */
   private take(segments: readonly Segment[], from: number, end: number, out: Extent[]): number {
     let at = from;
@@ -121,16 +135,7 @@ export class DiskMap {
   }
 
   private table(index: number): Promise<readonly Segment[]> {
-    const known = this.decoded.get(index);
-    this.decoded.delete(index);
-    const table = known ?? this.load(index);
-    this.decoded.set(index, table);
-    if (known === undefined) table.catch(() => this.decoded.delete(index));
-    for (const old of this.decoded.keys()) {
-      if (this.decoded.size <= KEPT_TABLES) break;
-      this.decoded.delete(old);
-    }
-    return table;
+    return this.decoded.get(index, () => this.load(index));
   }
 
   private async load(index: number): Promise<readonly Segment[]> {
@@ -139,7 +144,6 @@ export class DiskMap {
     const bytes = await file.read(at, header.l2Bytes);
     const table = new DataView(bytes.buffer);
     const first = index * header.l2Entries;
-    // Entries past the end of the disk mean that `size` or the table is damaged: the disk's end then cannot be known.
     const count = Math.min(header.l2Entries, Math.ceil(header.size / header.clusterSize) - first);
     this.countUses(index, table, count);
     const out: Segment[] = [];
@@ -236,18 +240,6 @@ export class DiskMap {
 
 const overlap = (claims: readonly Claim[], at: number, length: number): Claim | undefined =>
   claims.find((claim) => claim.at < at + length && at < claim.at + claim.length);
-
-/** Index of the first of ascending `values` that is at least `value`. */
-function firstAtLeast(values: Float64Array, value: number): number {
-  let low = 0;
-  let high = values.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((values[middle] as number) < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
 
 /** Adds an extent, joined with the last one where it continues it. */
 function append(out: Segment[], extent: Extent): void {

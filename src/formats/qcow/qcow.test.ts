@@ -243,6 +243,14 @@ describe("a damaged image", () => {
     await fc.assert(fc.asyncProperty(edits, check), { numRuns: 200 });
   });
 
+  test("a size that is too small is told, within the last table too", async () => {
+    // Two of the three clusters of the first table are inside the disk.
+    const { volume } = await read((v) => v.setBigUint64(24, 2n * BigInt(CLUSTER)));
+    expect(warnings(volume)).toContainEqual(
+      expect.objectContaining({ text: expect.stringMatching(/past the end of the disk are in use \(1\)/) }),
+    );
+  });
+
   test("a size that is too small is told", async () => {
     const { volume } = await read((v) => v.setBigUint64(24, 1n << 20n));
     expect(warnings(volume)).toHaveLength(1);

@@ -12,6 +12,8 @@ export async function openQcow(file: ByteSource, { passphrase, compute }: OpenCo
   const notes: Note[] = [];
   const warn = (text: string) => notes.push({ text, severity: "warning" });
   if (!(await isZeroAfterL1(file, header))) warn("There is something behind the L1 table: the disk's size in the header may be damaged.");
+  const spare = await map.entriesPastEnd();
+  if (spare > 0) warn(`Table entries past the end of the disk are in use (${spare}): the disk's size in the header may be damaged.`);
   if (await map.clustersSeemLarger()) warn("The clusters lie farther apart than cluster_bits says: that field may be damaged.");
   const cipher = encrypted && passphrase !== undefined ? await legacyCipher(passphrase, compute) : null;
   const locked = encrypted && cipher === null;

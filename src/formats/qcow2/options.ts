@@ -1,5 +1,6 @@
 import { plainName } from "../../core/file-name.ts";
 import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import { sectorLosses, wholeSectors } from "../../core/whole-sectors.ts";
 import { refcountBlockEntries } from "./refcounts.ts";
 import * as q from "./spec.ts";
 
@@ -103,7 +104,7 @@ export function layoutOf(spec: TargetSpec): Layout {
   const extendedL2 = option("extended_l2") === "on";
   const l2EntryBytes = extendedL2 ? 16 : 8;
   const tableSpan = (clusterSize / l2EntryBytes) * clusterSize;
-  const size = Math.ceil(spec.size / 512) * 512;
+  const size = wholeSectors(spec.size);
   const compression = option("compression");
   const dataFile = option("data_file") === "" ? null : option("data_file");
   return {
@@ -161,12 +162,7 @@ export function lossesOf(spec: TargetSpec): Loss[] {
       why: "a 1-bit reference count lets no two compressed clusters share a place",
       severity: "warning",
     });
-  if (size !== spec.size)
-    losses.push({
-      what: `The disk grows by ${size - spec.size} zero bytes`,
-      why: "qcow2 disks consist of whole 512-byte sectors",
-      severity: "note",
-    });
+  losses.push(...sectorLosses(spec.size, "qcow2 disk"));
   return losses;
 }
 

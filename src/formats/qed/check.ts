@@ -85,11 +85,11 @@ class Tally {
   report(): CheckReport {
     const { header, tables } = this;
     let leaks = 0;
-    for (let cluster = 0; tables.tracked && cluster < tables.clustersInFile; cluster++) {
-      if (tables.used.has(cluster)) continue;
-      leaks++;
-      const at = cluster * header.unit;
-      this.note({ severity: "leak", text: `the cluster at byte ${at} is not used`, at, guest: null });
+    for (const { start, length } of tables.used.gaps(tables.tracked ? tables.clustersInFile : 0)) {
+      leaks += length;
+      const at = start * header.unit;
+      const text = length === 1 ? `the cluster at byte ${at} is not used` : `${length} clusters from byte ${at} on are not used`;
+      this.note({ severity: "leak", text, at, guest: null });
     }
     return {
       corruptions: this.corruptions,

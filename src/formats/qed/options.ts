@@ -1,4 +1,5 @@
 import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import { sectorLosses, wholeSectors } from "../../core/whole-sectors.ts";
 import { mostBytes, tableEntries } from "./spec.ts";
 
 /** 4 KiB to 2 MiB, the largest block that writers are given; the format goes to 64 MiB. */
@@ -51,7 +52,7 @@ export function lossesOf({ size, options }: TargetSpec): readonly Loss[] {
         severity: "blocker",
       },
     ];
-  if (BigInt(size) <= most) return [];
+  if (BigInt(wholeSectors(size)) <= most) return sectorLosses(size, "QED disk");
   const why = `Clusters of ${unit} bytes and tables of ${tableSize} clusters reach ${most} bytes; take larger ones.`;
   return [{ what: "The disk is too large", why, severity: "blocker" }];
 }

@@ -1,5 +1,6 @@
 import { BitSet } from "../../core/bit-set.ts";
 import { type ByteSource, RUN_DATA, type ScanTable, type TableLayout, type TableRuns } from "../../core/model.ts";
+import { RecentPieces } from "../../core/recent-pieces.ts";
 import type { QedHeader } from "./header.ts";
 import { ENTRY_BYTES, ENTRY_ZERO } from "./spec.ts";
 
@@ -38,7 +39,7 @@ export class Tables {
   private readonly file: ByteSource;
   private readonly header: QedHeader;
   private readonly scanTable: ScanTable;
-  private readonly pieces = new Map<number, Promise<TablePiece>>();
+  private readonly pieces = new RecentPieces<TablePiece>(PIECES_KEPT);
   private readonly seen = new Map<number, BitSet | null>();
 
   constructor(file: ByteSource, header: QedHeader, scanTable: ScanTable) {
@@ -75,18 +76,7 @@ export class Tables {
   private piece(tableAt: number, entry: number, level: Level): Promise<TablePiece> {
     const first = Math.floor(entry / PIECE_ENTRIES) * PIECE_ENTRIES;
     const at = tableAt + first * ENTRY_BYTES;
-    const kept = this.pieces.get(at);
-    const piece = kept ?? this.load(at, first, level);
-    this.pieces.delete(at);
-    this.pieces.set(at, piece);
-    if (kept === undefined) {
-      piece.catch(() => this.pieces.delete(at));
-      for (const oldest of this.pieces.keys()) {
-        if (this.pieces.size <= PIECES_KEPT) break;
-        this.pieces.delete(oldest);
-      }
-    }
-    return piece;
+    return this.pieces.get(at, () => this.load(at, first, level));
   }
 
   private async load(at: number, first: number, { covers, zero }: Level): Promise<TablePiece> {

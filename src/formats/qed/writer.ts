@@ -1,6 +1,7 @@
 import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import { wholeSectors } from "../../core/whole-sectors.ts";
 import { layoutOf } from "./options.ts";
-import { ENTRY_BYTES, Header, MAGIC, SECTOR } from "./spec.ts";
+import { ENTRY_BYTES, Header, MAGIC } from "./spec.ts";
 
 /** Bytes of a table that are written at once. */
 const WRITE_BYTES = 1 << 20;
@@ -78,7 +79,7 @@ export function createQed({ size, name, options }: TargetSpec): ImageWriter {
         compat_features: 0n,
         autoclear_features: 0n,
         l1_table_offset: BigInt(l1At),
-        image_size: BigInt(Math.ceil(size / SECTOR) * SECTOR),
+        image_size: BigInt(wholeSectors(size)),
         backing_filename_offset: 0,
         backing_filename_size: 0,
       });

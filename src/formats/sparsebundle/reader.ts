@@ -108,18 +108,22 @@ function extentsOf({ size, bandSize }: BundleInfo, { files, fileOf }: Bands): Vo
     for (let at = start; at < end && out.length < MOST_EXTENTS; ) {
       const band = Math.floor(at / bandSize);
       const bandStart = band * bandSize;
-      const stop = Math.min(end, bandStart + bandSize, size);
+      const bandEnd = Math.min(bandStart + bandSize, size);
+      const stop = Math.min(end, bandEnd);
       const number = fileOf[band] as number;
-      const held = number < 0 ? 0 : Math.min(stop - bandStart, (files[number] as ByteSource).size);
+      const held = number < 0 ? 0 : Math.min(bandEnd - bandStart, (files[number] as ByteSource).size);
       const dataEnd = bandStart + Math.floor(held / SECTOR) * SECTOR;
-      if (held % SECTOR !== 0 && dataEnd < stop)
+      if (at < dataEnd) out.push({ kind: "raw", start: at, length: Math.min(stop, dataEnd) - at, file: number, at: at - bandStart });
+      const from = Math.max(at, dataEnd);
+      // Sectors are written whole: this file was cut, and how much of the band is missing cannot be known.
+      if (held % SECTOR !== 0 && from < stop) {
+        if (out.length > 0) return out;
         throw new DiskError("corrupt", `sparsebundle: ${nameOf(band)} has ${held} bytes, expected whole sectors of ${SECTOR}`, {
           file: (files[number] as ByteSource).name,
           at: held,
-          guest: { start: at, length: stop - at },
+          guest: { start: dataEnd, length: bandEnd - dataEnd },
         });
-      if (at < dataEnd) out.push({ kind: "raw", start: at, length: dataEnd - at, file: number, at: at - bandStart });
-      const from = Math.max(at, dataEnd);
+      }
       if (from < stop) {
         const last = out[out.length - 1];
         if (last?.kind === "hole") out[out.length - 1] = { ...last, length: stop - last.start };

@@ -61,8 +61,22 @@ test("without any band there is no disk; without the token it is not known wheth
 test("a band that ends within a sector, and one that is too long", async () => {
   const volume = checked(await open(info(2 * BAND, BAND), [source("token", ""), band(0, 1000), band(1, BAND + 512)]));
   expect(volume.notes).toMatchObject([{ severity: "warning", text: expect.stringContaining("longer") }]);
-  await expect(volume.extents(0, BAND)).rejects.toMatchObject({ code: "corrupt", file: "bands/0", guest: { start: 0, length: BAND } });
+  expect(await readVolume(volume, 0, 512)).toEqual(new Uint8Array(512).fill(1));
+  const behind = { start: 512, length: BAND - 512 };
+  await expect(volume.extents(512, BAND)).rejects.toMatchObject({ code: "corrupt", file: "bands/0", guest: behind });
   expect(await readVolume(volume, BAND, BAND)).toEqual(new Uint8Array(BAND).fill(2));
+});
+
+test("any range, not of whole sectors either", async () => {
+  const volume = checked(await open(info(2 * BAND, BAND), [source("token", ""), band(0), band(1, 1024)]));
+  const disk = await readVolume(volume);
+  for (const [at, length] of [
+    [0, 1000],
+    [1, 1],
+    [700, BAND],
+    [BAND + 1000, 100],
+  ] as const)
+    expect(await readVolume(volume, at, length)).toEqual(disk.slice(at, at + length));
 });
 
 test.each<[string, string, string]>([

@@ -35,23 +35,29 @@ export async function readBandIndex(
 ): Promise<BandIndex> {
   const found: Entry[] = [];
   let beyond = 0;
-  const take = (node: Uint8Array, headBytes: number, at: number): void => {
+  /** Returns where the node's last band ends. */
+  const take = (node: Uint8Array, headBytes: number, at: number): number => {
     const view = new DataView(node.buffer, node.byteOffset, NODE_BYTES);
+    let end = at + NODE_BYTES;
     for (let offset = headBytes, slot = 0; offset < NODE_BYTES; offset += 4, slot++) {
       const number = view.getUint32(offset);
+      if (number === 0) continue;
+      const place = at + NODE_BYTES + slot * bandBytes;
+      end = place + bandBytes;
       if (number > bandCount) beyond++;
-      else if (number > 0) found.push({ band: number - 1, place: at + NODE_BYTES + slot * bandBytes, entry: at + offset });
+      else found.push({ band: number - 1, place, entry: at + offset });
     }
+    return end;
   };
-  take(header, Header.bytes, 0);
+  let end = take(header, Header.bytes, 0);
   let next = Header.read(header).nextNode;
   for (let before = 0, field = Header.offsetOf("nextNode"); next !== 0n; ) {
     signal?.throwIfAborted();
-    // Nodes follow one another in the file; a chain that turns back would never end.
-    if (next < BigInt(before + NODE_BYTES) || next + BigInt(NODE_BYTES) > BigInt(file.size))
+    // A node behind the bands of the one before: no band is lost under it, and a chain neither turns back nor holds more than the file.
+    if (next < BigInt(end) || next + BigInt(NODE_BYTES) > BigInt(file.size))
       throw new DiskError(
         "corrupt",
-        `sparseimage: nextNode is ${next}, expected a place behind byte ${before + NODE_BYTES} inside the file of ${file.size} bytes`,
+        `sparseimage: nextNode is ${next}, expected a place from byte ${end} on inside the file of ${file.size} bytes`,
         { file: file.name, at: before + field },
       );
     const at = Number(next);
@@ -62,7 +68,7 @@ export async function readBandIndex(
         file: file.name,
         at,
       });
-    take(node, IndexNode.bytes, at);
+    end = take(node, IndexNode.bytes, at);
     before = at;
     field = IndexNode.offsetOf("nextNode");
     next = fields.nextNode;

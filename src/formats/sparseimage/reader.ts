@@ -1,5 +1,6 @@
 import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
 import type { ByteSource, Extent, Note, OpenContext, Volume } from "../../core/model.ts";
+import { firstAtLeast } from "../../core/sorted.ts";
 import { type BandIndex, readBandIndex } from "./band-index.ts";
 import { Header, NODE_BYTES, SECTOR, SIGNATURE, VERSION } from "./spec.ts";
 
@@ -61,7 +62,7 @@ function extentsOf(file: ByteSource, { size, bandBytes }: Shape, { bands, places
     const out: Extent[] = [];
     const end = start + length;
     let at = start;
-    let i = firstFrom(bands, Math.floor(start / bandBytes));
+    let i = firstAtLeast(bands, Math.floor(start / bandBytes));
     while (at < end && out.length < MOST_EXTENTS) {
       const bandStart = i < bands.length ? (bands[i] as number) * bandBytes : size;
       if (bandStart > at) {
@@ -91,16 +92,4 @@ function extentsOf(file: ByteSource, { size, bandBytes }: Shape, { bands, places
     }
     return out;
   };
-}
-
-/** The first place of `bands` with a number of at least `band`. */
-function firstFrom(bands: Float64Array, band: number): number {
-  let low = 0;
-  let high = bands.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((bands[middle] as number) < band) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

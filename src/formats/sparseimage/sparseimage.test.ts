@@ -98,11 +98,21 @@ describe("reading", () => {
     ["a size past 2^53", { sectorsLow: 1, sectors: (1n << 60n) + 1n }, "limit", "sectors"],
     ["a node that leads back", { nextNode: 8n }, "corrupt", "nextNode"],
     ["a node past the end", { nextNode: 1n << 62n }, "corrupt", "nextNode"],
-    ["a node that is none", { nextNode: BigInt(NODE_BYTES) }, "corrupt", "index node"],
+    ["a node among the bands before it", { nextNode: BigInt(NODE_BYTES + BAND) }, "corrupt", "nextNode"],
   ])("%s", async (_name, fields, code, word) => {
     const error = await open(build(16, [1, 2, 3], fields)).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(DiskError);
     expect(error).toMatchObject({ code, file: "d.sparseimage", at: expect.any(Number), message: expect.stringContaining(word) });
+  });
+
+  test("a node that is none", async () => {
+    const behind = BigInt(NODE_BYTES + 3 * BAND);
+    const bytes = Buffer.concat([build(16, [1, 2, 3], { nextNode: behind }), Buffer.alloc(NODE_BYTES)]);
+    await expect(open(bytes)).rejects.toMatchObject({
+      code: "corrupt",
+      at: Number(behind),
+      message: expect.stringContaining("index node"),
+    });
   });
 
   test("sizes that contradict each other are told", async () => {

@@ -1,5 +1,6 @@
 import { BitSet } from "../../core/bit-set.ts";
 import { type ByteSource, RUN_DATA, type ScanTable, type TableLayout, type TableRuns } from "../../core/model.ts";
+import { RecentPieces } from "../../core/recent-pieces.ts";
 import { BLOCK_FREE, BLOCK_ZERO, ENTRY_BYTES } from "./spec.ts";
 
 /** Entries read at once: 64 KiB of table, 16 GiB of disk. */
@@ -39,7 +40,7 @@ export class BlockTable {
   private readonly shape: TableShape;
   private readonly scanTable: ScanTable;
   private readonly layout: TableLayout;
-  private readonly pieces = new Map<number, Promise<TablePiece>>();
+  private readonly pieces = new RecentPieces<TablePiece>(PIECES_KEPT);
   private readonly seen = new Map<number, BitSet | null>();
 
   constructor(file: ByteSource, shape: TableShape, scanTable: ScanTable) {
@@ -66,18 +67,7 @@ export class BlockTable {
   /** The piece that holds entry `block`. */
   piece(block: number): Promise<TablePiece> {
     const number = Math.floor(block / PIECE_ENTRIES);
-    const kept = this.pieces.get(number);
-    const piece = kept ?? this.load(number);
-    this.pieces.delete(number);
-    this.pieces.set(number, piece);
-    if (kept === undefined) {
-      piece.catch(() => this.pieces.delete(number));
-      for (const oldest of this.pieces.keys()) {
-        if (this.pieces.size <= PIECES_KEPT) break;
-        this.pieces.delete(oldest);
-      }
-    }
-    return piece;
+    return this.pieces.get(number, () => this.load(number));
   }
 
   private async load(number: number): Promise<TablePiece> {

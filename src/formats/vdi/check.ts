@@ -79,15 +79,11 @@ class Tally {
       this.note({ severity: "warning", text, at: Header.offsetOf("blocksAllocated"), guest: null });
     }
     let leaks = 0;
-    for (let block = 0; table.tracked && block < table.blocksInFile; block++) {
-      if (table.used.has(block)) continue;
-      leaks++;
-      this.note({
-        severity: "leak",
-        text: `the block at byte ${base + block * stride} is not used`,
-        at: base + block * stride,
-        guest: null,
-      });
+    for (const { start, length } of table.used.gaps(table.tracked ? table.blocksInFile : 0)) {
+      leaks += length;
+      const at = base + start * stride;
+      const text = length === 1 ? `the block at byte ${at} is not used` : `${length} blocks from byte ${at} on are not used`;
+      this.note({ severity: "leak", text, at, guest: null });
     }
     return {
       corruptions: this.corruptions,

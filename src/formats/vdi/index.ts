@@ -1,8 +1,9 @@
 import type { DiskFormat, Loss, TargetSpec } from "../../core/model.ts";
+import { sectorLosses } from "../../core/whole-sectors.ts";
 import { checkVdi } from "./check.ts";
 import { openVdi } from "./reader.ts";
-import { BLOCK_BYTES, Header, MOST_BLOCKS, SIGNATURE, uuidBytes } from "./spec.ts";
-import { createVdi } from "./writer.ts";
+import { BLOCK_BYTES, Header, MOST_BLOCKS, SIGNATURE } from "./spec.ts";
+import { createVdi, idOf } from "./writer.ts";
 
 export const vdi: DiskFormat = {
   id: "vdi",
@@ -38,14 +39,15 @@ export const vdi: DiskFormat = {
   },
 };
 
-function losses({ size, options }: TargetSpec): Loss[] {
+function losses(spec: TargetSpec): Loss[] {
+  const { size, options } = spec;
   const found: Loss[] = [];
   const block = (what: string, why: string) => found.push({ what, why, severity: "blocker" });
   if (Math.ceil(size / BLOCK_BYTES) > MOST_BLOCKS)
     block("The disk is too large", `A VDI holds at most ${MOST_BLOCKS} blocks of 1 MiB (just under 512 TiB).`);
-  const id = options["id"] ?? "";
-  if (id !== "" && uuidBytes(id) === null)
-    block("This is no UUID", `id is “${id}”, expected a UUID such as 01234567-89ab-4cde-8f01-23456789abcd, not all zero.`);
+  found.push(...sectorLosses(size, "VDI"));
+  if (idOf(spec) === null)
+    block("This is no UUID", `id is “${options["id"]}”, expected a UUID such as 01234567-89ab-4cde-8f01-23456789abcd, not all zero.`);
   return found;
 }
 

@@ -10,6 +10,7 @@ import {
   type Volume,
 } from "../../core/model.ts";
 import { runOf } from "../../core/table-runs.ts";
+import { guidText } from "../../core/uuid.ts";
 import { BlockTable, type TablePiece, type TableShape } from "./block-table.ts";
 import {
   ENTRY_BYTES,
@@ -23,7 +24,6 @@ import {
   TYPE_DYNAMIC,
   TYPE_STATIC,
   TYPE_UNDO,
-  uuidText,
   VERSION_1_1,
 } from "./spec.ts";
 
@@ -71,7 +71,7 @@ export async function readHeader(file: ByteSource): Promise<VdiHeader> {
   if (dataAt % SECTOR !== 0 || dataAt < mapEnd)
     refuse("corrupt", "dataAt", `a multiple of ${SECTOR}, not before the end of the block map at ${mapEnd}`);
   const isLayer = imageType === TYPE_DIFFERENCING || imageType === TYPE_UNDO;
-  if (isLayer && uuidText(fields.parentUuid) === null)
+  if (isLayer && guidText(fields.parentUuid) === null)
     refuse(
       "corrupt",
       "parentUuid",
@@ -84,7 +84,7 @@ export async function readHeader(file: ByteSource): Promise<VdiHeader> {
 export async function openVdi(file: ByteSource, { compute }: OpenContext): Promise<Volume> {
   const header = await readHeader(file);
   const { fields, size, unit } = header;
-  const parentId = uuidText(fields.parentUuid);
+  const parentId = guidText(fields.parentUuid);
   const table = new BlockTable(file, header, compute.scanTable);
   return {
     format: "vdi",
@@ -100,7 +100,7 @@ export async function openVdi(file: ByteSource, { compute }: OpenContext): Promi
     unit,
     files: [file],
     parent: parentId === null ? null : parentOf(parentId),
-    identity: uuidText(fields.uuid),
+    identity: guidText(fields.uuid),
     snapshots: [],
     unsupported: [],
     notes: notesOn(file, header, table),
@@ -109,10 +109,10 @@ export async function openVdi(file: ByteSource, { compute }: OpenContext): Promi
       "block-size": unit,
       blocks: header.blocks,
       "blocks-allocated": fields.blocksAllocated,
-      uuid: uuidText(fields.uuid),
-      "modify-uuid": uuidText(fields.modifyUuid),
+      uuid: guidText(fields.uuid),
+      "modify-uuid": guidText(fields.modifyUuid),
       "parent-uuid": parentId,
-      "parent-modify-uuid": uuidText(fields.parentModifyUuid),
+      "parent-modify-uuid": guidText(fields.parentModifyUuid),
     },
     extents: extentsOf(file, header, table),
   };
@@ -130,8 +130,8 @@ function noteOnParent(id: string, version: string | null): Note {
 
 /** VirtualBox and qemu keep the file exactly as long as its blocks need: anything else means that a field or the file was altered. */
 function notesOn(file: ByteSource, { fields, size, stride, blocks }: VdiHeader, table: BlockTable): Note[] {
-  const parentId = uuidText(fields.parentUuid);
-  const notes: Note[] = parentId === null ? [] : [noteOnParent(parentId, uuidText(fields.parentModifyUuid))];
+  const parentId = guidText(fields.parentUuid);
+  const notes: Note[] = parentId === null ? [] : [noteOnParent(parentId, guidText(fields.parentModifyUuid))];
   const warn = (text: string) => notes.push({ text, severity: "warning" });
   if (fields.diskSize !== BigInt(size)) warn(`The disk's ${fields.diskSize} bytes are not a multiple of ${SECTOR}; ${size} are read.`);
   if (fields.blocksAllocated > blocks)

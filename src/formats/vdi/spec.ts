@@ -62,18 +62,3 @@ export const Header = struct("le", {
   logicalSectorSize: u32,
   reserved: bytes(40),
 });
-
-/** How VirtualBox prints an id: RTUUID, the first three fields little-endian. Null for the nil id. */
-export function uuidText(id: Uint8Array): string | null {
-  if (id.every((byte) => byte === 0)) return null;
-  const hex = (...places: number[]) => places.map((i) => (id[i] as number).toString(16).padStart(2, "0")).join("");
-  return [hex(3, 2, 1, 0), hex(5, 4), hex(7, 6), hex(8, 9), hex(10, 11, 12, 13, 14, 15)].join("-");
-}
-
-/** The bytes of an id as people write it, in either case; null when it is none, or the nil id. */
-export function uuidBytes(text: string): Uint8Array | null {
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return null;
-  const pairs = text.replaceAll("-", "").match(/../g) as string[];
-  const id = Uint8Array.from([3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15], (i) => Number.parseInt(pairs[i] as string, 16));
-  return uuidText(id) === null ? null : id;
-}

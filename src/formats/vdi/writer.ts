@@ -1,6 +1,8 @@
 import { BitSet } from "../../core/bit-set.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import { guidBytes, guidFrom, guidText } from "../../core/uuid.ts";
+import { wholeSectors } from "../../core/whole-sectors.ts";
 import {
   BLOCK_BYTES,
   BLOCK_FREE,
@@ -11,7 +13,6 @@ import {
   SIGNATURE,
   TYPE_DYNAMIC,
   TYPE_STATIC,
-  uuidBytes,
   VERSION_1_1,
 } from "./spec.ts";
 
@@ -26,9 +27,8 @@ const WRITE_ENTRIES = ALIGNMENT / ENTRY_BYTES;
  * Static: every block has its place. The map comes last but for the header, so that a file cut off in writing is no VDI.
  */
 export function createVdi({ size, name, options, identity }: TargetSpec): ImageWriter {
-  const id = options["id"] ?? "";
-  const uuid = id === "" ? uuidFrom(identity, 0) : uuidBytes(id);
-  if (uuid === null) throw new DiskError("usage", `vdi: id is “${id}”, expected a UUID`);
+  const uuid = idOf({ options, identity });
+  if (uuid === null) throw new DiskError("usage", `vdi: id is “${options["id"]}”, expected a UUID`);
   const isStatic = options["static"] === "on";
   const blocks = Math.ceil(size / BLOCK_BYTES);
   const mapAt = ALIGNMENT;
@@ -80,13 +80,13 @@ export function createVdi({ size, name, options, identity }: TargetSpec): ImageW
         sectors: 0,
         sectorSize: SECTOR,
         unused: 0,
-        diskSize: BigInt(size),
+        diskSize: BigInt(wholeSectors(size)),
         blockSize: BLOCK_BYTES,
         blockExtra: 0,
         blocks,
         blocksAllocated,
         uuid,
-        modifyUuid: uuidFrom(identity, 1),
+        modifyUuid: stateId(identity),
         parentUuid: new Uint8Array(16),
         parentModifyUuid: new Uint8Array(16),
         logicalCylinders: 0,
@@ -110,10 +110,13 @@ function padded(text: string, length: number): Uint8Array {
   return out;
 }
 
-/** A version 4 id (RFC 9562) from the seed; `which` tells several ids of one image apart. RTUUID keeps the version in byte 7. */
-function uuidFrom(identity: Uint8Array, which: number): Uint8Array {
-  const id = Uint8Array.from({ length: 16 }, (_, i) => (identity[i] ?? 0) ^ (which * (i + 0x55)));
-  id[7] = ((id[7] as number) & 0x0f) | 0x40;
-  id[8] = ((id[8] as number) & 0x3f) | 0x80;
-  return id;
+/** The given UUID (as RTUUID has it, little-endian at first), or one from the seed; null: the given one is none, or nil. */
+export function idOf({ options, identity }: Pick<TargetSpec, "options" | "identity">): Uint8Array | null {
+  const { id = "" } = options;
+  if (id === "") return guidFrom(identity);
+  const bytes = guidBytes(id);
+  return bytes === null || guidText(bytes) === null ? null : bytes;
 }
+
+/** The id of the image's state: from the same seed as the image's own, and another. */
+const stateId = (identity: Uint8Array): Uint8Array => guidFrom(identity.map((byte, i) => byte ^ (i + 0x55)));

@@ -1,5 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
 import { type ByteSource, type Range, RUN_DATA, type ScanTable, type TableLayout, type TableRuns } from "../../core/model.ts";
+import { RecentPieces } from "../../core/recent-pieces.ts";
 import { BlockPlaces } from "./block-places.ts";
 import type { SparseLayout } from "./layout.ts";
 import { BLOCK_UNUSED, ENTRY_BYTES, SECTOR } from "./spec.ts";
@@ -33,7 +34,7 @@ export class BlockTable {
   private readonly dataEnd: number;
   private readonly scanTable: ScanTable;
   private readonly layout: TableLayout;
-  private readonly pieces = new Map<number, Promise<TablePiece>>();
+  private readonly pieces = new RecentPieces<TablePiece>(PIECES_KEPT);
 
   /** `size`: of the virtual disk; `dataEnd`: where the last block must end. */
   constructor(file: ByteSource, sparse: SparseLayout, { size, dataEnd }: { size: number; dataEnd: number }, scanTable: ScanTable) {
@@ -61,18 +62,7 @@ export class BlockTable {
   /** The piece that holds entry `block`. */
   piece(block: number): Promise<TablePiece> {
     const number = Math.floor(block / PIECE_ENTRIES);
-    const kept = this.pieces.get(number);
-    const piece = kept ?? this.load(number);
-    this.pieces.delete(number);
-    this.pieces.set(number, piece);
-    if (kept === undefined) {
-      piece.catch(() => this.pieces.delete(number));
-      for (const oldest of this.pieces.keys()) {
-        if (this.pieces.size <= PIECES_KEPT) break;
-        this.pieces.delete(oldest);
-      }
-    }
-    return piece;
+    return this.pieces.get(number, () => this.load(number));
   }
 
   private async load(number: number): Promise<TablePiece> {

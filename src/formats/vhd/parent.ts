@@ -1,7 +1,8 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, FileReference } from "../../core/model.ts";
+import { uuidText } from "../../core/uuid.ts";
 import type { Remark } from "./footer.ts";
-import { Header, type HeaderFields, Locator, SECTOR, tagText, uuidText } from "./spec.ts";
+import { Header, type HeaderFields, Locator, SECTOR, tagText } from "./spec.ts";
 
 /** A path has at most 32,767 UTF-16 units on Windows; more than this is damage. */
 const MOST_LOCATOR_BYTES = 1 << 16;

@@ -1,10 +1,11 @@
 import { type ByteSource, type Extent, type Json, type Note, type OpenContext, RUN_DATA, type Volume } from "../../core/model.ts";
 import { runOf } from "../../core/table-runs.ts";
+import { uuidText } from "../../core/uuid.ts";
 import { bitRuns } from "./bitmap.ts";
 import { type BlockPlace, BlockTable, type TablePiece } from "./block-table.ts";
 import { type Layout, readLayout, type SparseLayout } from "./layout.ts";
 import { chsSize } from "./size.ts";
-import { OLD_FOOTER_BYTES, SECTOR, TYPE_DIFFERENCING, TYPE_FIXED, tagText, uuidText } from "./spec.ts";
+import { OLD_FOOTER_BYTES, SECTOR, TYPE_DIFFERENCING, TYPE_FIXED, tagText } from "./spec.ts";
 
 /** Extents of one answer. */
 const MOST_EXTENTS = 4096;

@@ -7,6 +7,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
 import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/model.ts";
+import { uuidText } from "../../core/uuid.ts";
 import { openDisk } from "../../jobs/chain.ts";
 import { diskOf, noise } from "../../testing/disks.ts";
 import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
@@ -14,7 +15,7 @@ import { judge } from "../../testing/judges.ts";
 import { detect } from "../registry.ts";
 import { vhd } from "./index.ts";
 import { geometryOf } from "./size.ts";
-import { BLOCK_UNUSED, checksumOf, Footer, type FooterFields, Header, type HeaderFields, Locator, tag, uuidText } from "./spec.ts";
+import { BLOCK_UNUSED, checksumOf, Footer, type FooterFields, Header, type HeaderFields, Locator, tag } from "./spec.ts";
 
 const target = vhd.target!;
 const sevenZip = judge("7zz");

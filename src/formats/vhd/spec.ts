@@ -93,12 +93,5 @@ export const tagText = (tag: Uint8Array): string =>
 /** A tag as bytes. */
 export const tag = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0));
 
-/** The id with its bytes in the order in which they stand, as qemu and libvhdi show it; null for the nil id. */
-export function uuidText(id: Uint8Array): string | null {
-  if (id.every((byte) => byte === 0)) return null;
-  const hex = Array.from(id, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}
-
 /** Bytes of a block's sector bitmap, padded to whole sectors. [MS-VHD] Data Block */
 export const bitmapBytesOf = (blockSize: number): number => Math.ceil(blockSize / SECTOR / 8 / SECTOR) * SECTOR;

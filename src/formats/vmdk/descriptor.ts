@@ -1,4 +1,5 @@
 import { DiskError } from "../../core/errors.ts";
+import { hexText } from "../../core/hex.ts";
 import type { Note } from "../../core/model.ts";
 import { MOST_EXTENTS, MOST_SECTORS, SECTOR } from "./spec.ts";
 
@@ -160,7 +161,7 @@ const hex = (value: number): string => value.toString(16).padStart(8, "0");
 /** The text of a descriptor. libvmdk wants the comment before `#DDB`, 7-Zip and VMware the first line. */
 export function formatDescriptor(spec: NewDescriptor): Uint8Array<ArrayBuffer> {
   const { cylinders, heads, sectors } = geometry(spec.sectors, spec.adapterType);
-  const longId = [...spec.identity.subarray(0, 12)].map((byte) => byte.toString(16).padStart(2, "0")).join("") + hex(spec.cid);
+  const longId = hexText(spec.identity.subarray(0, 12)) + hex(spec.cid);
   const lines = [
     "# Disk DescriptorFile",
     "version=1",

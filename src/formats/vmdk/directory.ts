@@ -1,5 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/model.ts";
+import { firstAtLeast } from "../../core/sorted.ts";
 import { GTE_ZEROED, MOST_DIRECTORY_BYTES, SECTOR, type SparseHeader, tableSpan } from "./spec.ts";
 
 /** The grain directory of one sparse extent, read whole and validated: every table lies in the file and apart from all other metadata. */
@@ -136,16 +137,4 @@ function validateTables(entries: Uint32Array, { source, header, at, fixed, entri
       fail(entries.indexOf(sector), `on top of another grain table at sector ${before}`);
   }
   return used;
-}
-
-/** Index of the first element that is at least `value`, in ascending order. */
-function firstAtLeast(sorted: Uint32Array, value: number): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((sorted[middle] as number) >= value) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

@@ -1,6 +1,8 @@
 import { DiskError } from "../../core/errors.ts";
 import { plainName } from "../../core/file-name.ts";
 import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import { uuidBytes, uuidText } from "../../core/uuid.ts";
+import { sectorLosses } from "../../core/whole-sectors.ts";
 import { formatDescriptor } from "./descriptor.ts";
 import { GTES_PER_GT, SECTOR } from "./spec.ts";
 
@@ -100,10 +102,16 @@ export interface VmdkSpec {
   readonly uuid: string | null;
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 const option = ({ options }: TargetSpec, name: string): string =>
   options[name] ?? (OPTIONS.find((o) => o.name === name) as TargetOption).initial;
+
+/** The given disk UUID in its usual spelling, null for none; undefined: it is no UUID, or nil. */
+function diskUuid(spec: TargetSpec): string | null | undefined {
+  const id = option(spec, "id");
+  if (id === "") return null;
+  const bytes = uuidBytes(id);
+  return bytes === null ? undefined : (uuidText(bytes) ?? undefined);
+}
 
 /** Everything about the request that makes it impossible, in people's words. */
 function contradictions(spec: TargetSpec): string[] {
@@ -116,8 +124,8 @@ function contradictions(spec: TargetSpec): string[] {
   const cid = option(spec, "cid");
   if (cid !== "" && (!/^[0-9a-f]{8}$/i.test(cid) || /^fffffff[ef]$/i.test(cid)))
     found.push(`cid is "${cid}", expected eight hexadecimal digits other than ffffffff and fffffffe`);
-  const id = option(spec, "id");
-  if (id !== "" && !UUID.test(id)) found.push(`id is "${id}", expected a UUID such as 01234567-89ab-4cde-8f01-23456789abcd`);
+  if (diskUuid(spec) === undefined)
+    found.push(`id is "${option(spec, "id")}", expected a UUID such as 01234567-89ab-4cde-8f01-23456789abcd`);
   const subformat = option(spec, "subformat");
   if (option(spec, "zeroed_grain") === "on" && !/^(monolithic|twoGbMaxExtent)Sparse$/.test(subformat))
     found.push(`zeroed_grain is for growing disks, not for ${subformat}`);
@@ -141,7 +149,7 @@ export function readSpec(spec: TargetSpec): VmdkSpec {
     cid: cid === "" ? derivedCid(spec.identity) : Number.parseInt(cid, 16),
     identity: spec.identity,
     zeroedGrains: option(spec, "zeroed_grain") === "on",
-    uuid: option(spec, "id") === "" ? null : option(spec, "id").toLowerCase(),
+    uuid: diskUuid(spec) ?? null,
   };
 }
 
@@ -174,12 +182,7 @@ export function losses(spec: TargetSpec): readonly Loss[] {
   const found: Loss[] = contradictions(spec).map((why) => ({ what: "This VMDK cannot be made", why, severity: "blocker" }));
   if (found.length > 0) return found;
   const { subformat, sectors } = readSpec(spec);
-  if (spec.size % SECTOR !== 0)
-    found.push({
-      what: `The disk grows by ${sectors * SECTOR - spec.size} bytes`,
-      why: "A VMDK consists of whole sectors of 512 bytes; the rest of the last one is zero.",
-      severity: "note",
-    });
+  found.push(...sectorLosses(spec.size, "VMDK"));
   if (subformat === "monolithicSparse" || subformat === "streamOptimized") {
     const { overHead } = sparseLayout(sectors);
     if (overHead >= MOST_FILE_SECTORS)

@@ -10,6 +10,7 @@ import {
   RUN_ZERO,
   type TableRuns,
 } from "../../core/model.ts";
+import { firstAtLeast } from "../../core/sorted.ts";
 import type { Directory } from "./directory.ts";
 import { GrainTables } from "./grain-tables.ts";
 import { inflatedLength } from "./inflated-length.ts";
@@ -205,14 +206,7 @@ function sortedPlaces(runs: TableRuns, grain: number): Float64Array {
 
 /** The first of the ascending places past `place`. */
 function nextPlace(places: Float64Array, place: number): number {
-  let low = 0;
-  let high = places.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((places[middle] as number) > place) high = middle;
-    else low = middle + 1;
-  }
-  return places[low] ?? Number.POSITIVE_INFINITY;
+  return places[firstAtLeast(places, place + 1)] ?? Number.POSITIVE_INFINITY;
 }
 
 /** Adds an extent, joined to the one before it where both say the same. */
