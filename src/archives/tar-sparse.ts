@@ -6,6 +6,8 @@ import { BLOCK, type BlockReader, type Header, readNumber } from "./tar-header.t
 
 /** A map in a member's own data, as text. */
 const MOST_MAP_BYTES = 16 << 20;
+/** Ranges of one map; they are kept in memory. */
+const MOST_RANGES = 1 << 19;
 
 /** Where the stored bytes of a member belong; between the ranges it is zero. */
 export interface SparseMap {
@@ -58,7 +60,12 @@ export async function readPaxMap(
       at,
     });
   const numbers = list.split(",").map((text) => number(file, text, "map", at));
-  for (let i = 0; i + 1 < numbers.length; i += 2) map.add(numbers[i] as number, numbers[i + 1] as number, at);
+  if (numbers.length % 2 !== 0)
+    throw new DiskError("corrupt", `${file.name}: tar: GNU.sparse.map has ${numbers.length} numbers, expected pairs`, {
+      file: file.name,
+      at,
+    });
+  for (let i = 0; i < numbers.length; i += 2) map.add(numbers[i] as number, numbers[i + 1] as number, at);
   return { map: map.finish(size, at), at, stored: size };
 }
 
@@ -106,6 +113,11 @@ class MapBuilder {
     const before = this.#ranges[this.#ranges.length - 1];
     if (start + length > this.#size || (before !== undefined && start < before.start + before.length))
       throw new DiskError("corrupt", `${this.#file.name}: tar: offset ${start} with numbytes ${length} does not fit the sparse map`, {
+        file: this.#file.name,
+        at,
+      });
+    if (this.#ranges.length === MOST_RANGES)
+      throw new DiskError("limit", `${this.#file.name}: tar: a sparse map of more than ${MOST_RANGES} ranges; unpack the archive first`, {
         file: this.#file.name,
         at,
       });

@@ -1,7 +1,8 @@
 import { sliceSource } from "../core/bytes.ts";
 import { DiskError } from "../core/errors.ts";
 import type { ByteSource } from "../core/model.ts";
-import type { Member } from "./members.ts";
+import { growthOf, withGrowth } from "./growth.ts";
+import { type Member, shownName } from "./members.ts";
 import { sparseSource } from "./sparse-source.ts";
 import { BLOCK, BlockReader, cString, type Header, readHeader, text, utf8 } from "./tar-header.ts";
 import { readGnuMap, readPaxMap, type SparseMap } from "./tar-sparse.ts";
@@ -47,12 +48,14 @@ export async function* walkTar(file: ByteSource, signal?: AbortSignal): AsyncGen
   const blocks = new BlockReader(file);
   let longName: string | null = null;
   let pax: ReadonlyMap<string, string> = new Map();
-  for (let at = 0; at + BLOCK <= file.size; ) {
+  for (let at = 0; at < file.size; ) {
     signal?.throwIfAborted();
-    const block = await blocks.read(at);
+    const block = at + BLOCK > file.size ? await file.read(at, file.size - at) : await blocks.read(at);
     if (block.every((byte) => byte === 0)) break;
+    if (block.length < BLOCK)
+      throw new DiskError("corrupt", `${file.name}: tar: the archive ends inside a header: it is truncated`, { file: file.name, at });
     const header = readHeader(file, block, at);
-    const size = header.type === "g" ? header.size : (paxSize(file, pax, at) ?? header.size);
+    const size = DATALESS.includes(header.type) ? 0 : RECORDS.includes(header.type) ? header.size : (paxSize(file, pax, at) ?? header.size);
     const { map, end } = header.type === "S" ? await readGnuMap(file, blocks, header, at) : { map: null, end: at + BLOCK };
     if (end + size > file.size)
       throw new DiskError(
@@ -67,7 +70,7 @@ export async function* walkTar(file: ByteSource, signal?: AbortSignal): AsyncGen
     };
     if (header.type === "L") longName = cString(await meta());
     else if (header.type === "x") pax = readPax(file, await meta(), end);
-    else if (header.type !== "g" && header.type !== "K") {
+    else if (!RECORDS.includes(header.type)) {
       const name = pax.get("GNU.sparse.name") ?? pax.get("path") ?? longName ?? header.name;
       const sparse = await readPaxMap(file, pax, end, size);
       if (isFile(header)) yield { name, at: sparse?.at ?? end, stored: sparse?.stored ?? size, map: sparse?.map ?? map };
@@ -78,12 +81,17 @@ export async function* walkTar(file: ByteSource, signal?: AbortSignal): AsyncGen
   }
 }
 
+/** Links, devices, folders and pipes have no data; their size is that of something else, or what some old program left there. */
+const DATALESS = ["2", "3", "4", "5", "6"];
+/** Records about members: pax (`g`: about all that follow) and GNU long names. */
+const RECORDS = ["x", "g", "L", "K"];
+
 /** Regular files: `0`, NUL (before POSIX; a name that ends in a slash is then a folder), contiguous files, and old GNU sparse ones. */
 const isFile = ({ type, name }: Header): boolean => ["0", "\0", "7", "S"].includes(type) && !name.endsWith("/");
 
 function makeMember(file: ByteSource, { name, at, stored, map }: TarEntry): Member {
-  const whole = sliceSource(file, at, stored, lastPart(name));
-  const source = map === null ? whole : sparseSource(whole, map.size, map.ranges);
+  const whole = sliceSource(file, at, stored, shownName(name));
+  const source = withGrowth(map === null ? whole : sparseSource(whole, map.size, map.ranges), growthOf(file));
   return {
     name,
     size: source.size,
@@ -92,17 +100,16 @@ function makeMember(file: ByteSource, { name, at, stored, map }: TarEntry): Memb
   };
 }
 
-const lastPart = (name: string): string => name.split("/").findLast((part) => part !== "") ?? name;
-
 /** Records `LENGTH KEY=VALUE\n`. */
 function readPax(file: ByteSource, bytes: Uint8Array, at: number): ReadonlyMap<string, string> {
   const records = new Map<string, string>();
   for (let from = 0; from < bytes.length; ) {
     const space = bytes.indexOf(0x20, from);
-    const length = Number(space < 0 ? "" : utf8(bytes.subarray(from, space)));
+    const digits = space < 0 ? "" : utf8(bytes.subarray(from, space));
+    const length = /^\d{1,9}$/.test(digits) ? Number(digits) : 0;
     const record = bytes.subarray(space + 1, from + length);
     const equals = record.indexOf(0x3d);
-    if (!Number.isSafeInteger(length) || length < 5 || from + length > bytes.length || equals < 1 || record[record.length - 1] !== 0x0a)
+    if (length < 5 || from + length > bytes.length || equals < 1 || record[record.length - 1] !== 0x0a)
       throw new DiskError("corrupt", `${file.name}: tar: a pax record is damaged`, { file: file.name, at: at + from });
     records.set(utf8(record.subarray(0, equals)), utf8(record.subarray(equals + 1, -1)));
     from += length;

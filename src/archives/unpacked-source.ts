@@ -2,6 +2,7 @@ import { checkRange } from "../core/bytes.ts";
 import { DiskError } from "../core/errors.ts";
 import type { ByteSource, OpenContext } from "../core/model.ts";
 import type { StreamCodec, StreamDecoder, StreamState } from "../core/ports.ts";
+import { growthOf, withGrowth } from "./growth.ts";
 
 // A packed stream can only be read from its beginning. Here it is gone through once, which tells its size and proves its
 // checksums before anything is written; on the way the decoder's state is kept at places from which reading can go on later.
@@ -12,9 +13,11 @@ const CACHED_WINDOWS = 24;
 /** All states together; when they outgrow it every second one is given up. */
 const STATE_BYTES = 48 << 20;
 const FIRST_SPACING = 4 << 20;
+/** A state larger than this (of a codec with a huge dictionary) is the last one that is kept: a few of them would fill the memory. */
+const LARGEST_STATE = 72 << 20;
 /** Packed bytes read at once. */
 const INPUT = 1 << 20;
-/** A stream that becomes larger than this and than so many times its file is followed only when the user says so. */
+/** A stream that becomes larger than this and than so many times what the outermost file has of it is followed only when the user says so. */
 const BOMB_BYTES = 2 * 2 ** 30;
 const BOMB_RATIO = 400;
 
@@ -40,7 +43,7 @@ export async function unpackedSource(
   await reader.start();
   const size = await reader.goThrough(expected);
   let queue: Promise<unknown> = Promise.resolve();
-  return {
+  const source: UnpackedSource = {
     name,
     size,
     origin: null,
@@ -49,12 +52,13 @@ export async function unpackedSource(
       const work = queue.then(() => {
         signal?.throwIfAborted();
         checkRange({ name, size }, at, length);
-        return reader.read(at, length, size);
+        return reader.read(at, length, size, signal);
       });
       queue = work.catch(() => undefined);
       return work;
     },
   };
+  return withGrowth(source, (growthOf(packed) * size) / packed.size);
 }
 
 /** The first bytes of a packed stream, at most `length`: without going through the rest. */
@@ -62,7 +66,7 @@ export async function firstBytes(packed: ByteSource, codec: StreamCodec, length:
   const reader = new StreamReader(packed, codec, context);
   await reader.start();
   const out = new Uint8Array(length);
-  return out.subarray(0, await reader.fill(out));
+  return out.subarray(0, await reader.fill(out, context.signal));
 }
 
 interface Checkpoint {
@@ -83,6 +87,8 @@ class StreamReader {
   #at = 0;
   #packedAt = 0;
   #ended = false;
+  /** Something failed under way: neither the decoder nor its place can be gone on from. */
+  #isAstray = false;
   /** Packed bytes read ahead: `#input` begins at `#packedAt`. */
   #input: Uint8Array = new Uint8Array(0);
   #checkpoints: Checkpoint[] = [];
@@ -105,15 +111,16 @@ class StreamReader {
     const { compute, signal, onUnpack } = this.#context;
     let sum = 0;
     const buffer = new Uint8Array(WINDOW);
+    if (expected !== undefined) this.#followOnly(expected.size);
     while (!this.#ended) {
       signal?.throwIfAborted();
       const start = this.#at;
-      const given = await this.fill(buffer);
+      const given = await this.fill(buffer, signal);
       const bytes = buffer.subarray(0, given);
       if (expected !== undefined) {
         if (this.#at > expected.size) throw this.#fault(`holds more than the ${expected.size} bytes that are stated`);
         sum = compute.crc32(bytes, sum);
-      } else this.#followOnly();
+      } else this.#followOnly(this.#at);
       if (given > 0) this.#cache(start / WINDOW, bytes.slice());
       this.#keepState();
       onUnpack?.(this.#packedAt, this.#packed.size);
@@ -125,12 +132,13 @@ class StreamReader {
     return this.#at;
   }
 
-  async read(at: number, length: number, size: number): Promise<Uint8Array<ArrayBuffer>> {
+  async read(at: number, length: number, size: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     const out = new Uint8Array(length);
     for (let done = 0; done < length; ) {
+      signal?.throwIfAborted();
       const place = at + done;
       const index = Math.floor(place / WINDOW);
-      const window = this.#windows.get(index) ?? (await this.#readWindow(index, size));
+      const window = this.#windows.get(index) ?? (await this.#readWindow(index, size, signal));
       this.#cache(index, window);
       const part = window.subarray(place - index * WINDOW, place - index * WINDOW + length - done);
       out.set(part, done);
@@ -140,8 +148,9 @@ class StreamReader {
   }
 
   /** Decodes until `out` is full or the stream ends; how many bytes came. */
-  async fill(out: Uint8Array): Promise<number> {
+  async fill(out: Uint8Array, signal?: AbortSignal): Promise<number> {
     let given = 0;
+    this.#isAstray = true;
     while (given < out.length && !this.#ended) {
       const last = this.#packedAt + this.#input.length === this.#packed.size;
       const step = this.#step(last, out.subarray(given));
@@ -153,8 +162,9 @@ class StreamReader {
       if (step.remark !== null && !this.remarks.includes(step.remark)) this.remarks.push(step.remark);
       if (step.given > 0 || step.ended) continue;
       if (last && step.taken === 0) throw this.#fault("ends too soon: it is truncated");
-      if (!last) await this.#readInput();
+      if (!last) await this.#readInput(signal);
     }
+    this.#isAstray = false;
     return given;
   }
 
@@ -170,34 +180,35 @@ class StreamReader {
   }
 
   /** More input behind what is left of it. */
-  async #readInput(): Promise<void> {
+  async #readInput(signal?: AbortSignal): Promise<void> {
     const end = this.#packedAt + this.#input.length;
-    const more = await this.#packed.read(end, Math.min(INPUT, this.#packed.size - end), this.#context.signal);
+    const more = await this.#packed.read(end, Math.min(INPUT, this.#packed.size - end), signal);
     const joined = new Uint8Array(this.#input.length + more.length);
     joined.set(this.#input);
     joined.set(more, this.#input.length);
     this.#input = joined;
   }
 
-  async #readWindow(index: number, size: number): Promise<Uint8Array> {
+  async #readWindow(index: number, size: number, signal?: AbortSignal): Promise<Uint8Array> {
     const start = index * WINDOW;
     this.#goBack(start);
     const buffer = new Uint8Array(WINDOW);
-    while (this.#at < start) {
-      const before = this.#at;
-      const given = await this.fill(buffer);
-      this.#cache(before / WINDOW, buffer.slice(0, given));
+    for (;;) {
+      signal?.throwIfAborted();
+      const at = this.#at;
+      const length = Math.min(WINDOW, size - at);
+      if ((await this.fill(buffer.subarray(0, length), signal)) !== length)
+        throw this.#fault("is no longer what it was: the file has changed");
+      const window = buffer.slice(0, length);
+      if (at === start) return window;
+      this.#cache(at / WINDOW, window);
     }
-    const length = Math.min(WINDOW, size - start);
-    const given = await this.fill(buffer.subarray(0, length));
-    if (given !== length) throw this.#fault("is no longer what it was: the file has changed");
-    return buffer.slice(0, length);
   }
 
   /** To the state from which `start` is reached soonest. */
   #goBack(start: number): void {
     const best = this.#checkpoints.findLast(({ at }) => at <= start) as Checkpoint;
-    if (this.#at <= start && this.#at >= best.at && !this.#ended) return;
+    if (!this.#isAstray && this.#at <= start && this.#at >= best.at && !this.#ended) return;
     (this.#decoder as StreamDecoder).restore(best.state);
     this.#at = best.at;
     this.#packedAt = best.packedAt;
@@ -207,10 +218,18 @@ class StreamReader {
 
   #keepState(): void {
     const last = this.#checkpoints[this.#checkpoints.length - 1];
-    if (this.#ended || (last !== undefined && this.#at < last.at + this.#spacing)) return;
+    if (this.#ended || (last !== undefined && (last.state.bytes > LARGEST_STATE || this.#at < last.at + this.#spacing))) return;
+    if (this.#stateBytes() > STATE_BYTES) this.#giveUpStates();
     this.#checkpoints.push({ at: this.#at, packedAt: this.#packedAt, state: (this.#decoder as StreamDecoder).save() });
-    const bytes = this.#checkpoints.reduce((sum, { state }) => sum + state.bytes, 0);
-    if (bytes <= STATE_BYTES || this.#checkpoints.length < 3) return;
+    if (this.#stateBytes() > STATE_BYTES && this.#checkpoints.length > 2) this.#giveUpStates();
+  }
+
+  #stateBytes(): number {
+    return this.#checkpoints.reduce((sum, { state }) => sum + state.bytes, 0);
+  }
+
+  /** Every second one goes; of two, the one that is not the stream's beginning. */
+  #giveUpStates(): void {
     this.#checkpoints = this.#checkpoints.filter((_, i) => i % 2 === 0);
     this.#spacing *= 2;
   }
@@ -222,10 +241,12 @@ class StreamReader {
     if (this.#windows.size > CACHED_WINDOWS) this.#windows.delete(this.#windows.keys().next().value as number);
   }
 
-  #followOnly(): void {
+  /** Stops at a stream that has or states so many bytes, when they are out of all proportion to what they come from. */
+  #followOnly(bytes: number): void {
     const { size, name } = this.#packed;
-    if (this.#context.anySize === true || this.#at <= BOMB_BYTES || this.#at < size * BOMB_RATIO) return;
-    const message = `${name} has ${size} bytes and unpacks to more than ${this.#at}: it is followed only when asked for (--any-size)`;
+    const given = Math.ceil(size / growthOf(this.#packed));
+    if (this.#context.anySize === true || bytes <= BOMB_BYTES || bytes < given * BOMB_RATIO) return;
+    const message = `${name}: ${given} bytes of the file unpack to ${bytes} or more: they are followed only when asked for (--any-size)`;
     throw new DiskError("limit", message, { file: name });
   }
 

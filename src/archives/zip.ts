@@ -1,9 +1,12 @@
 import { sliceSource } from "../core/bytes.ts";
 import { DiskError } from "../core/errors.ts";
+import { hexNumber } from "../core/hex.ts";
 import type { ByteSource, OpenContext } from "../core/model.ts";
+import { readPlaced } from "../core/placed-struct.ts";
 import type { StreamCodec } from "../core/ports.ts";
 import { bytes, struct, u16, u32, u64 } from "../core/struct.ts";
-import type { Member, MemberSource } from "./members.ts";
+import { growthOf, withGrowth } from "./growth.ts";
+import { type Member, type MemberSource, shownName } from "./members.ts";
 import { firstBytes, unpackedSource } from "./unpacked-source.ts";
 
 // References
@@ -70,6 +73,7 @@ const CENTRAL = 0x02014b50;
 const LOCAL = 0x04034b50;
 const MOST_COMMENT = 65_535;
 const MOST_DIRECTORY_BYTES = 64 << 20;
+const MOST_ENTRIES = 100_000;
 const ENCRYPTED = 1;
 const UTF8 = 1 << 11;
 const STORED = 0;
@@ -120,24 +124,37 @@ async function findDirectory(file: ByteSource): Promise<Directory> {
     const at = tailAt + i;
     if (i + EndRecord.bytes + end.commentLength > tailLength) continue;
     if (end.signature !== END) continue;
-    if (end.disk !== end.directoryDisk && end.disk !== 0xffff)
-      throw new DiskError("unsupported", `${file.name}: zip: archives in several parts are not read`, { file: file.name, at });
+    if (!isOnlyPart(end.disk) || !isOnlyPart(end.directoryDisk)) throw severalParts(file, at + 4);
     const isLarge = end.entries === 0xffff || end.directoryBytes === 0xffff_ffff || end.directoryOffset === 0xffff_ffff;
     const stated = isLarge ? await readZip64(file, at) : { at: end.directoryOffset, length: end.directoryBytes, entries: end.entries };
-    if (stated.length > MOST_DIRECTORY_BYTES || stated.at + stated.length > at)
+    if (stated.at + stated.length > at)
       throw fault(file, `the central directory is stated at ${stated.at} with ${stated.length} bytes, but ends at byte ${at}`, at + 12);
+    if (stated.length > MOST_DIRECTORY_BYTES || stated.entries > MOST_ENTRIES)
+      throw new DiskError(
+        "limit",
+        `${file.name}: zip: ${stated.entries} entries in ${stated.length} bytes, at most ${MOST_ENTRIES} are read`,
+        {
+          file: file.name,
+          at,
+        },
+      );
     return stated;
   }
   throw fault(file, "there is no end of central directory record: the file is truncated or damaged", file.size);
 }
 
+/** Of an archive in several parts only the first has the number 0; all ones: it is stated elsewhere (§4.4.1.4). */
+const isOnlyPart = (disk: number): boolean => disk === 0 || disk === 0xffff;
+const severalParts = (file: ByteSource, at: number) =>
+  new DiskError("unsupported", `${file.name}: zip: archives in several parts are not read; join the parts first`, { file: file.name, at });
+
 async function readZip64(file: ByteSource, endAt: number): Promise<Directory> {
   const locatorAt = endAt - Zip64Locator.bytes;
   if (locatorAt < 0) throw fault(file, "the zip64 locator is missing", 0);
-  const locator = Zip64Locator.read(await file.read(locatorAt, Zip64Locator.bytes));
+  const locator = readPlaced(Zip64Locator, await file.read(locatorAt, Zip64Locator.bytes), file, locatorAt, "zip");
   if (locator.signature !== ZIP64_LOCATOR) throw fault(file, "the zip64 locator is missing", locatorAt);
   if (locator.endOffset + Zip64End.bytes > locatorAt) throw fault(file, `endOffset is ${locator.endOffset}`, locatorAt + 8);
-  const end = Zip64End.read(await file.read(locator.endOffset, Zip64End.bytes));
+  const end = readPlaced(Zip64End, await file.read(locator.endOffset, Zip64End.bytes), file, locator.endOffset, "zip");
   if (end.signature !== ZIP64_END) throw fault(file, "the zip64 end record is missing", locator.endOffset);
   return { at: end.directoryOffset, length: end.directoryBytes, entries: end.entries };
 }
@@ -149,6 +166,8 @@ function readEntries(file: ByteSource, table: Uint8Array, directory: Directory):
     if (from + CentralHeader.bytes > table.length) throw fault(file, "the central directory ends inside an entry", at);
     const header = CentralHeader.read(table, from);
     if (header.signature !== CENTRAL) throw fault(file, "an entry of the central directory has no signature", at);
+    if (!isOnlyPart(header.disk)) throw severalParts(file, at + 34);
+    if (entries.length === directory.entries) throw wrongCount(file, "more", directory);
     const nameAt = from + CentralHeader.bytes;
     const extraAt = nameAt + header.nameLength;
     const next = extraAt + header.extraLength + header.commentLength;
@@ -158,10 +177,12 @@ function readEntries(file: ByteSource, table: Uint8Array, directory: Directory):
     entries.push({ name, flags: header.flags, method: header.method, crc32: header.crc32, packedSize, size, localOffset, at });
     from = next;
   }
-  if (entries.length !== directory.entries)
-    throw fault(file, `the central directory holds ${entries.length} entries, but ${directory.entries} are stated`, directory.at);
+  if (entries.length !== directory.entries) throw wrongCount(file, `only ${entries.length}`, directory);
   return entries;
 }
+
+const wrongCount = (file: ByteSource, found: string, { entries, at }: Directory): DiskError =>
+  fault(file, `${entries} entries are stated, but the central directory holds ${found}`, at);
 
 /** §4.5.3: fields of all ones stand in the zip64 extra field, in this order, each only when it is needed. */
 function widen(file: ByteSource, header: ReturnType<typeof CentralHeader.read>, extra: Uint8Array, at: number) {
@@ -187,9 +208,13 @@ function widen(file: ByteSource, header: ReturnType<typeof CentralHeader.read>, 
   return { size, packedSize, localOffset: take(header.localOffset, "localOffset") };
 }
 
-/** Names that are not UTF-8 are in an old code page, of which only ASCII matters here. */
+/** Names without the mark are in an old code page (§4.4.4, bit 11), but some programs write UTF-8 all the same; of others only ASCII matters here. */
 function decodeName(name: Uint8Array, isUtf8: boolean): string {
-  return isUtf8 ? new TextDecoder().decode(name) : String.fromCharCode(...name);
+  try {
+    return new TextDecoder("utf-8", { fatal: !isUtf8 }).decode(name);
+  } catch {
+    return String.fromCharCode(...name);
+  }
 }
 
 function makeMember(file: ByteSource, entry: Entry, context: OpenContext): Member {
@@ -209,15 +234,14 @@ function makeMember(file: ByteSource, entry: Entry, context: OpenContext): Membe
           at: entry.at + 10,
         },
       );
-    return sliceSource(file, await findData(file, entry), entry.packedSize, lastPart(entry.name));
+    return withGrowth(sliceSource(file, await findData(file, entry), entry.packedSize, shownName(entry.name)), growthOf(file));
   };
   return {
     name: entry.name,
     size: entry.size,
     async head() {
-      const packed = await stored().catch(() => null);
-      if (packed === null) return new Uint8Array(0);
-      if (codec !== undefined) return firstBytes(packed, codec, Math.min(HEAD, entry.size), context).catch(() => new Uint8Array(0));
+      const packed = await stored();
+      if (codec !== undefined) return firstBytes(packed, codec, Math.min(HEAD, entry.size), context);
       return packed.read(0, Math.min(HEAD, packed.size));
     },
     async open(): Promise<MemberSource> {
@@ -225,14 +249,12 @@ function makeMember(file: ByteSource, entry: Entry, context: OpenContext): Membe
       if (codec !== undefined) return { source: await unpackedSource(packed, codec, packed.name, context, entry) };
       if (entry.packedSize !== entry.size)
         throw fault(file, `size of “${entry.name}” is ${entry.size}, but ${entry.packedSize} bytes are stored`, entry.at + 24);
-      return { source: packed, verify: (progress, signal) => verifySum(packed, entry, context, progress, signal) };
+      return { source: packed, verify: (progress, signal) => verifySum(file.name, packed, entry, context, progress, signal) };
     },
   };
 }
 
-const lastPart = (name: string): string => name.split(/[/\\]/).findLast((part) => part !== "") ?? name;
-
-/** The local header says only where the data begins; what it repeats of the entry must agree. */
+/** The local header says only where the data begins: of what it repeats of the entry, the entry's counts (the data's sum proves it). */
 async function findData(file: ByteSource, entry: Entry): Promise<number> {
   const at = entry.localOffset;
   if (at + LocalHeader.bytes > file.size)
@@ -247,6 +269,7 @@ async function findData(file: ByteSource, entry: Entry): Promise<number> {
 }
 
 async function verifySum(
+  archive: string,
   source: ByteSource,
   entry: Entry,
   { compute }: OpenContext,
@@ -262,10 +285,7 @@ async function verifySum(
   if (sum !== entry.crc32)
     throw new DiskError(
       "corrupt",
-      `“${entry.name}” has the CRC-32 0x${sum.toString(16)}, but the archive states 0x${entry.crc32.toString(16)}`,
-      {
-        file: source.name,
-        at: 0,
-      },
+      `${archive}: zip: “${entry.name}” has the CRC-32 ${hexNumber(sum)}, but crc32 is ${hexNumber(entry.crc32)}`,
+      { file: archive, at: entry.at + 16 },
     );
 }

@@ -24,6 +24,7 @@ export const check: Verb = {
     const file = await session.openFile(path);
     const context = session.context(path, await readOpening(given));
     const checked = await checkImage(file, context, given.value("from"), session.pool, () => {}, session.signal);
+    await session.checkUnchanged();
     if (checked === null) {
       printRemark("this image format has nothing to check");
       return NOT_SUPPORTED;

@@ -10,7 +10,7 @@ import { reasonOf } from "../platform/node/file-source.ts";
 import { type Arguments, parseArguments } from "./arguments.ts";
 import { creationOptions } from "./creation-options.ts";
 import type { Verb } from "./main.ts";
-import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
+import { OPENING, OPENING_USAGE, readOpening, snapshotName } from "./opening.ts";
 import { hex, isJson, OUTPUT, printJson, printRemark } from "./output.ts";
 import type { Session } from "./session.ts";
 
@@ -103,11 +103,6 @@ async function requireFree([main, ...others]: readonly string[]): Promise<void> 
       });
 }
 
-/** qemu-img also takes `snapshot.id=…` and `snapshot.name=…`. */
-function snapshotName(value: string | undefined): string | undefined {
-  return value?.replace(/^snapshot\.(id|name)=/, "");
-}
-
 /** Writing over a file that is being read would destroy it. */
 async function requireOtherFile(target: string, sources: readonly string[]): Promise<void> {
   const folder = await realpath(dirname(target)).catch((cause: NodeJS.ErrnoException) => {
@@ -136,6 +131,9 @@ function printProgress(): Report {
 }
 
 async function writeReport(path: string, text: string, count: number): Promise<void> {
-  await writeFile(path, text);
+  await writeFile(path, text).catch((cause: NodeJS.ErrnoException) => {
+    const file = basename(path);
+    throw new DiskError("io", `the target is written, but not the list of what was lost, ${file}: ${reasonOf(cause)}`, { file, cause });
+  });
   printRemark(`warning: ${count} ranges could not be read and are zero in the target; listed in ${basename(path)}`);
 }

@@ -4,11 +4,11 @@ import type { TargetSpec } from "../core/model.ts";
 import { formatById } from "../formats/registry.ts";
 import { type ConvertPlan, planConvert, rehearse } from "../jobs/convert.ts";
 import { requireReadable } from "../jobs/disk.ts";
-import { createMeasure, fullyAllocatedSize, lossesOf, readOptions, targetOf } from "../jobs/target.ts";
+import { createMeasure, fullyAllocatedSize, lossesOf, readOptions, targetOf, withoutSums } from "../jobs/target.ts";
 import { parseArguments } from "./arguments.ts";
 import { creationOptions } from "./creation-options.ts";
 import type { Verb } from "./main.ts";
-import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
+import { OPENING, OPENING_USAGE, readOpening, snapshotName } from "./opening.ts";
 import { isJson, OUTPUT, parseSize, printJson, printLine } from "./output.ts";
 
 const OPTIONS = {
@@ -25,7 +25,7 @@ const OPTIONS = {
 
 /**
  * What a target would take, before anything is written. From the tables alone it is the most that it can be; with `--exact` everything
- * is read and packed as in a conversion, and nothing written.
+ * is read and packed as in a conversion to a file named like the source, and nothing written.
  */
 export const measure: Verb = {
   usage: `[-O FMT] [-o NAME=VALUE,…] [-c] [-f FMT] [-l SNAPSHOT] [--exact] [--output=json] ${OPENING_USAGE} (--size SIZE | FILE)`,
@@ -40,13 +40,14 @@ export const measure: Verb = {
       given.has("exact") ? sum(await rehearse(plan, session, () => {}, session.signal)) : plan.logicalBytes;
     const format = given.value("to") ?? "raw";
     const target = targetOf(formatById(format));
-    const opening = { ...(await readOpening(given)), snapshot: given.value("snapshot") };
+    const opening = { ...(await readOpening(given)), snapshot: snapshotName(given.value("snapshot")) };
     const disk = path === undefined ? null : await session.openDisk(path, given.value("from"), opening);
     const options = creationOptions(format, given.list("options"), given.has("compress"));
     if (disk !== null) requireReadable(disk);
-    const request = { format, options, name: basename(path ?? "disk"), salvage: false, verify: false, checkSource: false };
+    const name = targetName(path ?? "disk", format);
+    const request = { format, options, name, salvage: false, verify: false, checkSource: false };
     const plan = disk === null ? null : await planConvert(disk, request, session, session.signal);
-    const size = disk?.size ?? parseSize(stated as string);
+    const size = disk?.size ?? Math.ceil(parseSize(stated as string) / SECTOR) * SECTOR;
     const spec: TargetSpec = plan?.spec ?? {
       size,
       name: request.name,
@@ -55,12 +56,21 @@ export const measure: Verb = {
     };
     const blocker = (plan?.losses ?? lossesOf(target, spec)).find((loss) => loss.severity === "blocker");
     if (blocker !== undefined) throw new DiskError("limit", `${blocker.what}: ${blocker.why}`);
-    const required = plan === null ? sum(createMeasure(target.create(spec, session.compute)).finish().sizes) : await sizeOf(plan);
+    const required =
+      plan === null ? sum(createMeasure(target.create(spec, withoutSums(session.compute))).finish().sizes) : await sizeOf(plan);
     const fullyAllocated = fullyAllocatedSize(target, spec, session.compute);
     if (isJson(given)) printJson({ required, "fully-allocated": fullyAllocated });
-    else printLine(`required size: ${required}\nfully allocated size: ${fullyAllocated}`);
+    else for (const line of [`required size: ${required}`, `fully allocated size: ${fullyAllocated}`]) printLine(line);
     return 0;
   },
 };
+
+const SECTOR = 512;
+
+/** Descriptors hold the names of their files, so these have a part in the size: the target is taken to be named like the source. */
+function targetName(source: string, format: string): string {
+  const extension = formatById(format).extensions[0];
+  return `${basename(source).replace(/\.[^.]*$/, "")}${extension === undefined ? "" : `.${extension}`}`;
+}
 
 const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);

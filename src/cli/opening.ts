@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import { basename } from "node:path";
 import { DiskError } from "../core/errors.ts";
 import type { OpenContext } from "../core/model.ts";
@@ -31,10 +31,24 @@ const MOST_PASSPHRASE_BYTES = 8192;
 /** The file's text without the line end that editors put behind it. */
 async function readPassphrase(path: string): Promise<string> {
   const name = basename(path);
-  const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+  const bytes = await readBeginning(path, MOST_PASSPHRASE_BYTES + 1).catch((cause: NodeJS.ErrnoException) => {
     throw new DiskError("io", `the passphrase file ${name} cannot be read: ${reasonOf(cause)}`, { file: name, cause });
   });
   if (bytes.length > MOST_PASSPHRASE_BYTES)
-    throw new DiskError("usage", `the passphrase file ${name} has ${bytes.length} bytes, expected at most ${MOST_PASSPHRASE_BYTES}`);
-  return bytes.toString("utf8").replace(/\r?\n$/, "");
+    throw new DiskError("usage", `the passphrase file ${name} has more than ${MOST_PASSPHRASE_BYTES} bytes`);
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes).replace(/\r?\n$/, "");
+  } catch {
+    throw new DiskError("usage", `the passphrase file ${name} is not text in UTF-8`);
+  }
 }
+
+/** At most `length` bytes, of a pipe too; a device may never end. */
+async function readBeginning(path: string, length: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of createReadStream(path, { end: length - 1 })) parts.push(part as Uint8Array);
+  return Buffer.concat(parts);
+}
+
+/** The name or id of a snapshot; qemu-img also takes `snapshot.id=…` and `snapshot.name=…`. */
+export const snapshotName = (value: string | undefined): string | undefined => value?.replace(/^snapshot\.(id|name)=/, "");

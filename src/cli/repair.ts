@@ -36,7 +36,9 @@ export const repair: Verb = {
     );
     if (check !== null) printFindings(check.report, printRemark);
     for (const { what, why } of losses) printRemark(`note: ${what}: ${why}`);
-    const request = { format, options, name: basename(target), salvage: given.has("salvage"), verify: true, checkSource: false };
+    const salvage = given.has("salvage");
+    // The check has compared the source's own checksums already, but only told of it.
+    const request = { format, options, name: basename(target), salvage, verify: true, checkSource: !salvage };
     return writeConverted({ disk, request, sourceName: basename(source), target }, given, session);
   },
 };

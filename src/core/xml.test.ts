@@ -44,6 +44,15 @@ describe("parseXml", () => {
     expect(performance.now() - began).toBeLessThan(2000);
   });
 
+  test("millions of elements or attributes are refused before they fill the memory", () => {
+    for (const text of [`<a>${"<b/>".repeat(1 << 20)}</a>`, `<a ${Array.from({ length: 600_000 }, (_, i) => `b${i}=""`).join(" ")}/>`])
+      expect(() => parseXml(text)).toThrow(/more than/);
+  });
+
+  test("control characters do not get into a document", () => {
+    expect(escapeXml("a\0b\u009bc\nd")).toBe("a b c d");
+  });
+
   test("what was escaped comes back", () => {
     const text = `<a href="x">'&amp;'</a>`;
     expect(parseXml(`<t a="${escapeXml(text)}">${escapeXml(text)}</t>`)).toMatchObject({ text, attributes: new Map([["a", text]]) });

@@ -22,6 +22,9 @@ export class XmlError extends Error {
 }
 
 const DEEPEST = 64;
+/** Elements and attributes in all: each takes a hundred times the memory of its shortest text. */
+const MOST_NODES = 1 << 19;
+const NO_ATTRIBUTES: ReadonlyMap<string, string> = new Map();
 const ENTITIES: Readonly<Record<string, string>> = { lt: "<", gt: ">", amp: "&", apos: "'", quot: '"' };
 const SPACE = /[ \t\r\n]+/y;
 const NAME = /[A-Za-z_:][\w:.-]*/y;
@@ -42,6 +45,7 @@ export function parseXml(text: string): Element {
 class Reader {
   at = 0;
   private readonly text: string;
+  private nodes = 0;
 
   constructor(text: string) {
     this.text = text;
@@ -72,6 +76,7 @@ class Reader {
     const at = this.at;
     if (depth === DEEPEST) throw new XmlError(`elements are nested more than ${DEEPEST} deep`, at);
     this.take("<", "an element");
+    this.count();
     const name = this.name();
     const attributes = this.attributes();
     if (this.text.startsWith("/>", this.at)) {
@@ -107,11 +112,17 @@ class Reader {
     }
   }
 
-  private attributes(): Map<string, string> {
-    const attributes = new Map<string, string>();
+  private count(): void {
+    if (++this.nodes > MOST_NODES) throw new XmlError(`there are more than ${MOST_NODES} elements and attributes`, this.at);
+  }
+
+  private attributes(): ReadonlyMap<string, string> {
+    let attributes: Map<string, string> | null = null;
     while (this.match(SPACE) !== null) {
       const at = this.at;
       if (/[/>]/.test(this.text[at] ?? "")) break;
+      this.count();
+      attributes ??= new Map();
       const name = this.name();
       this.match(SPACE);
       this.take("=", `a value of ${name}`);
@@ -121,7 +132,7 @@ class Reader {
       if (attributes.has(name)) throw new XmlError(`${name} is there twice`, at);
       attributes.set(name, this.resolve(value[1] ?? value[2] ?? "", at));
     }
-    return attributes;
+    return attributes ?? NO_ATTRIBUTES;
   }
 
   private name(): string {
@@ -167,6 +178,6 @@ export function attributeOf(element: Element, name: string): string | undefined 
   return undefined;
 }
 
-/** `text` as character data or as an attribute's value. */
+/** `text` as character data or as an attribute's value; control characters, which XML cannot carry, become spaces. */
 export const escapeXml = (text: string): string =>
-  text.replace(/[<>&'"]/g, (mark) => `&${Object.keys(ENTITIES).find((name) => ENTITIES[name] === mark)};`);
+  text.replace(/\p{Cc}/gu, " ").replace(/[<>&'"]/g, (mark) => `&${Object.keys(ENTITIES).find((name) => ENTITIES[name] === mark)};`);

@@ -1,14 +1,15 @@
 import { DiskError } from "../core/errors.ts";
-import type { ByteSource, CheckReport, OpenContext, Range, Unwrapped, Volume } from "../core/model.ts";
+import type { ByteSource, CheckReport, DiskFormat, Finding, OpenContext, Range, Unwrapped, Volume } from "../core/model.ts";
 import type { BlockPool, LostRange } from "../core/ports.ts";
-import { detectFormat, formatContext, openImage } from "../formats/registry.ts";
-import { attachDisk, type Disk } from "./disk.ts";
+import { detectFormat, formatById, formatContext, openImage } from "../formats/registry.ts";
+import { attachDisk, type Disk, requireReadable } from "./disk.ts";
 import { inOrder } from "./in-order.ts";
 import type { Report } from "./progress.ts";
 import { survey } from "./survey.ts";
 import { blockOrders, MIN_GRAIN } from "./walk.ts";
 
 const MOST_FINDINGS = 1000;
+const SECTOR = 512;
 
 export interface ImageCheck {
   readonly format: string;
@@ -16,8 +17,10 @@ export interface ImageCheck {
 }
 
 /**
- * Checks one image (not its parents): its format's own tables, every packed block by unpacking it, and the checksums that it
- * or its wrapping carries. Null: there is nothing that could be wrong with it (a bare raw disk).
+ * Checks one image (not its parents): its format's own tables, every packed block by unpacking it, its wrappings, and the checksums
+ * that it or they carry. Null: there is nothing that could be wrong with it (a bare raw disk). An image whose data cannot be read
+ * (encrypted, features that are not known here) has its tables checked, and the report says that the data was not; without tables
+ * of its own it is a `passphrase` or `unsupported` error.
  */
 export async function checkImage(
   given: ByteSource,
@@ -27,46 +30,100 @@ export async function checkImage(
   report: Report,
   signal: AbortSignal,
 ): Promise<ImageCheck | null> {
-  const { file, context, wrapper } = await unwrap(given, outer, formatId);
-  const format = await detectFormat(file, wrapper === null ? formatId : undefined);
+  const findings = createFindings();
+  const { file, context, format, opened } = await findImage(given, outer, formatId, findings);
   const own = await format.check?.(file, formatContext(context), signal);
-  const findings = [...(own?.findings ?? [])];
-  const corrupt = (text: string, guest: Range | null, at: number | null = null): void => {
-    if (findings.length < MOST_FINDINGS) findings.push({ severity: "corruption", text, at, guest });
-  };
-  let more = 0;
-  const fault = (error: unknown): null => {
-    if (!(error instanceof DiskError) || ["passphrase", "missing-file", "unsupported", "io"].includes(error.code)) throw error;
-    if (own === undefined || own.corruptions === 0) {
-      corrupt(error.message, error.guest ?? null, error.at ?? null);
-      more++;
-    }
-    return null;
-  };
-  const volume = await (wrapper ?? openImage(file, context, formatId)).catch(fault);
-  const hasData = volume !== null && volume.unsupported.length === 0 && volume.locked !== true;
-  const disk = hasData ? { size: volume.size, chain: [volume], notes: volume.notes } : null;
+  // What opening stumbles over, the check of the tables has told already.
+  const onFault = own !== undefined && own.corruptions > 0 ? createFindings().fault : findings.fault;
+  const volume = own === undefined || opened !== null ? opened : await openImage(file, context, formatId).catch(onFault);
+  const unread = volume === null ? null : unreadable(volume);
+  if (own === undefined && unread !== null) throw unread;
+  if (unread !== null) findings.warn(`The data was not checked: ${unread.message}`);
+  if (own === undefined || volume?.wrapping !== undefined)
+    for (const note of volume?.notes ?? []) if (note.severity === "warning") findings.warn(note.text);
+  const disk = volume === null || unread !== null ? null : layerOf(volume);
   const contents = disk === null ? null : await readPacked(disk, own === undefined, pool, report, signal);
-  for (const { start, length, reason } of contents?.lost ?? []) {
-    corrupt(`disk offsets ${start} to ${start + length}: ${reason}`, { start, length });
-    more++;
-  }
-  await volume?.verify?.((done, total) => report({ phase: "source", done, total, position: 0 }), signal).catch(fault);
-  if (own === undefined && more === 0 && contents?.packedBytes === 0 && volume?.verify === undefined && volume?.unit === 0) return null;
-  return { format: format.id, report: { ...(own ?? totalsOf(volume, contents?.dataBytes ?? 0, file)), ...counts(own, more), findings } };
+  for (const { start, length, reason } of contents?.lost ?? [])
+    findings.corrupt(`disk offsets ${start} to ${start + length}: ${reason}`, { start, length });
+  await volume?.verify?.((done, total) => report({ phase: "source", done, total, position: 0 }), signal).catch(findings.fault);
+  const isBare = volume?.unit === 0 && volume.wrapping === undefined && volume.verify === undefined && contents?.packedBytes === 0;
+  if (own === undefined && isBare && findings.corruptions === 0) return null;
+  const totals = own ?? totalsOf(volume, contents, file);
+  return {
+    format: format.id,
+    report: {
+      ...totals,
+      corruptions: (own?.corruptions ?? 0) + findings.corruptions,
+      leaks: own?.leaks ?? 0,
+      findings: [...(own?.findings ?? []), ...findings.list].slice(0, MOST_FINDINGS),
+    },
+  };
 }
+
+interface Findings {
+  readonly list: readonly Finding[];
+  /** Also of those that the list has no room for. */
+  readonly corruptions: number;
+  corrupt(text: string, guest: Range | null, at?: number | null): void;
+  warn(text: string): void;
+  /** Damage is a finding; anything else ends the check. */
+  fault(error: unknown): null;
+}
+
+function createFindings(): Findings {
+  const list: Finding[] = [];
+  let corruptions = 0;
+  const add = (finding: Finding): void => void (list.length < MOST_FINDINGS && list.push(finding));
+  const corrupt = (text: string, guest: Range | null, at: number | null = null): void => {
+    corruptions++;
+    add({ severity: "corruption", text, at, guest });
+  };
+  return {
+    list,
+    get corruptions() {
+      return corruptions;
+    },
+    corrupt,
+    warn: (text) => add({ severity: "warning", text, at: null, guest: null }),
+    fault(error) {
+      if (!(error instanceof DiskError) || error.code !== "corrupt") throw error;
+      corrupt(error.message, error.guest ?? null, error.at ?? null);
+      return null;
+    },
+  };
+}
+
+/** Why the image's data cannot be read, if it cannot. */
+function unreadable(volume: Volume): DiskError | null {
+  try {
+    requireReadable(layerOf(volume));
+    return null;
+  } catch (error) {
+    if (error instanceof DiskError) return error;
+    throw error;
+  }
+}
+
+/** One layer as a disk of its own: what its parents hold counts as zeros. */
+export const layerOf = (volume: Volume): Disk => ({
+  size: Math.ceil(volume.size / SECTOR) * SECTOR,
+  chain: [volume],
+  notes: volume.notes,
+});
 
 interface Target extends Unwrapped {
-  /** What opening it came to, when it had to be opened to be unwrapped. */
-  readonly wrapper: Promise<Volume> | null;
+  readonly format: DiskFormat;
+  /** What opening came to; null: not tried (the format has its own check), or failed. */
+  readonly opened: Volume | null;
 }
 
-async function unwrap(file: ByteSource, context: OpenContext, formatId: string | undefined): Promise<Target> {
+/** The file to check, out of its wrappings, and its format. Without tables of its own it is opened. */
+async function findImage(file: ByteSource, context: OpenContext, formatId: string | undefined, findings: Findings): Promise<Target> {
   const format = await detectFormat(file, formatId);
-  if (format.check !== undefined) return { file, context, wrapper: null };
-  const volume = await openImage(file, context, formatId);
-  if (volume.unwrapped === undefined) return { file, context, wrapper: null };
-  return { ...volume.unwrapped, wrapper: Promise.resolve(volume) };
+  if (format.check !== undefined) return { file, context, format, opened: null };
+  const opened = await openImage(file, context, formatId).catch((error: unknown) => findings.fault(error));
+  if (opened?.unwrapped === undefined) return { file, context, format, opened };
+  return { ...opened.unwrapped, format: formatById(opened.format), opened };
 }
 
 interface Contents {
@@ -75,7 +132,7 @@ interface Contents {
   readonly packedBytes: number;
 }
 
-/** Unpacks every packed block. Ranges that the map itself cannot tell count only when no check of the format has found them (`tables`). */
+/** Unpacks every packed block; what is stored as it is has nothing to be compared with. Ranges that the map itself cannot tell count only when no check of the format has found them (`tables`). */
 async function readPacked(disk: Disk, tables: boolean, pool: BlockPool, report: Report, signal: AbortSignal): Promise<Contents> {
   const { dataBytes, packedBytes } = await survey(disk, { cells: 1, salvage: true }, signal);
   const lost: LostRange[] = [];
@@ -106,17 +163,17 @@ async function readPacked(disk: Disk, tables: boolean, pool: BlockPool, report: 
   return { lost, dataBytes: dataBytes + packedBytes, packedBytes };
 }
 
-function counts(own: CheckReport | undefined, more: number): Pick<CheckReport, "corruptions" | "leaks"> {
-  return { corruptions: (own?.corruptions ?? 0) + more, leaks: own?.leaks ?? 0 };
-}
-
 /** For formats without a check of their own. */
-function totalsOf(volume: Volume | null, dataBytes: number, file: ByteSource): Omit<CheckReport, "findings" | "corruptions" | "leaks"> {
-  const unit = volume === null || volume.unit === 0 ? 512 : volume.unit;
+function totalsOf(
+  volume: Volume | null,
+  contents: Contents | null,
+  file: ByteSource,
+): Omit<CheckReport, "findings" | "corruptions" | "leaks"> {
+  const unit = volume === null || volume.unit === 0 ? SECTOR : volume.unit;
   return {
-    allocatedClusters: Math.ceil(dataBytes / unit),
+    allocatedClusters: Math.ceil((contents?.dataBytes ?? 0) / unit),
     totalClusters: Math.ceil((volume?.size ?? 0) / unit),
-    compressedClusters: 0,
+    compressedClusters: Math.ceil((contents?.packedBytes ?? 0) / unit),
     fragmentedClusters: 0,
     imageEndOffset: file.size,
   };

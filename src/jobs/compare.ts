@@ -83,6 +83,7 @@ async function* pieces(attached: AttachedDisk, size: number, pool: BlockPool, si
   };
   const padded = { ...attached, disk: { ...attached.disk, size } };
   for await (const { result } of inOrder(pool, blockOrders(padded, request, signal), signal)) {
+    pool.release(result.buffer);
     for (let i = 0; i < result.hashAt.length; i++)
       yield { at: result.hashAt[i] as number, hash: result.hashes.subarray(i * 32, i * 32 + 32) };
   }

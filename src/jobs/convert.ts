@@ -10,7 +10,7 @@ import { occupancyOf } from "./occupancy.ts";
 import type { Report } from "./progress.ts";
 import { readDisk } from "./read.ts";
 import { type Survey, survey } from "./survey.ts";
-import { createMeasure, lossesOf, readOptions, targetOf } from "./target.ts";
+import { createMeasure, lossesOf, readOptions, targetOf, withoutSums } from "./target.ts";
 import { verifyImage } from "./verify.ts";
 import { blockOrders, MIN_GRAIN, ORDER_BYTES } from "./walk.ts";
 
@@ -86,7 +86,7 @@ export async function planConvert(
   const spec = { ...unsettled, options, identity: await identityOf(disk, request.salvage, pool, signal) };
   const losses = lossesOf(target, spec);
   const blocked = losses.some((loss) => loss.severity === "blocker");
-  const writer = blocked ? null : target.create(spec, ports.compute);
+  const writer = blocked ? null : target.create(spec, withoutSums(ports.compute));
   const measure = writer && createMeasure(writer);
   const onData = (start: number, length: number): void => measure?.add(start, length);
   const mapped = await survey(disk, { cells: 1, salvage: request.salvage, onData }, signal);
@@ -161,7 +161,7 @@ export async function rehearse(
   signal: AbortSignal,
 ): Promise<readonly number[]> {
   const nowhere = { write: async () => {} };
-  const writer = targetOf(formatById(plan.request.format)).create(plan.spec, ports.compute);
+  const writer = targetOf(formatById(plan.request.format)).create(plan.spec, withoutSums(ports.compute));
   return (await writeImage(plan, writer, nowhere, ports, report, signal)).sizes;
 }
 

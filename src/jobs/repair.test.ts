@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterAll, describe, expect, test } from "vitest";
 import { memorySource } from "../core/bytes.ts";
 import { formatById, openImage } from "../formats/registry.ts";
@@ -9,6 +10,7 @@ import { diskBytes, noise, type TestDisk } from "../testing/disks.ts";
 import { contextOf, specFor, testCompute, writeImage } from "../testing/image-harness.ts";
 import { judge } from "../testing/judges.ts";
 import { localPool } from "../testing/local-pool.ts";
+import { luksImage } from "../testing/luks-image.ts";
 import { memorySink } from "../testing/memory-sink.ts";
 import { checkImage } from "./check.ts";
 import { planConvert, runConvert } from "./convert.ts";
@@ -32,6 +34,7 @@ const bytesOf = async (format: string, options: Readonly<Record<string, string>>
   const image = await writeImage(target.create(specFor(target, DISK.size, `d.${format}`, options), testCompute()), DISK);
   return image.files[0]!.read(0, image.files[0]!.size);
 };
+const gzip = (bytes: Uint8Array): Uint8Array => new Uint8Array(gzipSync(bytes));
 const check = (name: string, bytes: Uint8Array) => checkImage(memorySource(name, bytes), contextOf(), undefined, pool, quiet, signal);
 
 describe("checking", () => {
@@ -58,6 +61,44 @@ describe("checking", () => {
       report: { corruptions: 0 },
     });
     expect(await check("d.raw", diskBytes(DISK))).toBeNull();
+  });
+
+  test("encrypted data without a passphrase is not called right", async () => {
+    const plain = diskBytes(DISK);
+    const luks = luksImage({ cipher: "xts-plain64", hash: "sha256", keyBytes: 32, passphrases: ["secret"], stripes: 8 }, plain);
+    await expect(check("d.luks", luks)).rejects.toMatchObject({ code: "passphrase" });
+    await expect(check("d.luks.gz", gzip(luks))).rejects.toMatchObject({ code: "passphrase" });
+    const context = { ...contextOf(), passphrase: "secret" };
+    const open = checkImage(memorySource("d.luks.gz", gzip(luks)), context, undefined, pool, quiet, signal);
+    expect((await open)?.report).toMatchObject({ corruptions: 0, leaks: 0 });
+  });
+
+  test("tables of an image with features that are not read are checked, and it is said that the data was not", async () => {
+    const bytes = await bytesOf("qcow2");
+    new DataView(bytes.buffer).setUint32(32, 1); // crypt_method: AES
+    const report = (await check("d.qcow2", bytes))?.report;
+    expect(report).toMatchObject({ corruptions: 0, findings: [{ severity: "warning", text: expect.stringContaining("not checked") }] });
+  });
+
+  test("a damaged wrapping is damage; a missing choice, an archive without a disk and a wrong format are not", async () => {
+    const packed = gzip(await bytesOf("qcow2"));
+    expect((await check("d.qcow2.gz", packed.subarray(0, packed.length - 9)))?.report).toMatchObject({ corruptions: 1 });
+    packed[packed.length - 6] = (packed[packed.length - 6] as number) ^ 1;
+    const report = (await check("d.qcow2.gz", packed))?.report;
+    expect(report).toMatchObject({ corruptions: 1, findings: [{ severity: "corruption", text: expect.stringContaining("CRC32") }] });
+    expect((await check("d.raw.gz", gzip(diskBytes(DISK))))?.report).toMatchObject({ corruptions: 0, findings: [] });
+    const trailing = Buffer.concat([gzip(diskBytes(DISK)), Buffer.from("more")]);
+    expect((await check("d.raw.gz", trailing))?.report).toMatchObject({ corruptions: 0, findings: [{ severity: "warning" }] });
+    const none = checkImage(memorySource("d.raw", diskBytes(DISK)), contextOf(), "ewf", pool, quiet, signal);
+    await expect(none.then((result) => result?.report.corruptions)).resolves.toBe(1);
+    await expect(checkImage(memorySource("d.raw", diskBytes(DISK)), contextOf(), "wim", pool, quiet, signal)).rejects.toMatchObject({
+      code: "unsupported",
+    });
+  });
+
+  test("packed blocks are counted for formats without tables of their own", async () => {
+    const bytes = await bytesOf("android-sparse");
+    expect((await check("d.simg", bytes))?.report).toMatchObject({ corruptions: 0, compressedClusters: 0, totalClusters: 1024 });
   });
 
   test("sums over the whole image count", async () => {
@@ -110,6 +151,12 @@ describe("repairing", () => {
   ])("%s %o is written again alike", async (format, options) => {
     const volume = await openImage(memorySource(`d.${format}`, await bytesOf(format, options)), contextOf());
     expect(optionsLike(formatById(format).target!, volume)).toMatchObject(options);
+  });
+
+  test("what the copy does not carry is said", async () => {
+    const vdi = memorySource("d.vdi.gz", gzip(await bytesOf("vdi")));
+    const { losses } = await planRepair(vdi, contextOf(), undefined, pool, quiet, signal);
+    expect(losses.map(({ what }) => what)).toEqual(["The wrapping", "The image's id"]);
   });
 
   test("what cannot be repaired is said", async () => {

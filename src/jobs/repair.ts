@@ -2,7 +2,7 @@ import { DiskError } from "../core/errors.ts";
 import type { ByteSource, Loss, OpenContext, Volume } from "../core/model.ts";
 import type { BlockPool } from "../core/ports.ts";
 import { formatById, openImage } from "../formats/registry.ts";
-import { checkImage, type ImageCheck } from "./check.ts";
+import { checkImage, type ImageCheck, layerOf } from "./check.ts";
 import { type Disk, requireReadable } from "./disk.ts";
 import type { Report } from "./progress.ts";
 import { optionsLike } from "./target.ts";
@@ -31,8 +31,7 @@ export async function planRepair(
   signal: AbortSignal,
 ): Promise<Repair> {
   const check = await checkImage(file, context, formatId, pool, report, signal);
-  const volume = await openImage(file, context, formatId);
-  const disk = { size: volume.size, chain: [volume], notes: volume.notes };
+  const disk = layerOf(await openImage(file, context, formatId));
   return { check, disk, ...repairOptions(disk) };
 }
 
@@ -47,8 +46,16 @@ export function repairOptions({ chain }: Disk): Pick<Repair, "format" | "options
     throw new DiskError("unsupported", `${file} is a layer over “${volume.parent.name}”; convert it, which makes one image of both`, {
       file,
     });
-  requireReadable({ size: volume.size, chain, notes: [] });
+  requireReadable(layerOf(volume));
   const losses: Loss[] = [];
+  if (volume.wrapping !== undefined)
+    losses.push({ what: "The wrapping", why: `the copy is not in ${volume.wrapping.join(" and ")}`, severity: "warning" });
+  if (volume.identity !== null)
+    losses.push({
+      what: "The image's id",
+      why: `${volume.identity} stays with it: layers over it do not take the copy for it`,
+      severity: "warning",
+    });
   if (volume.snapshots.length > 0)
     losses.push({ what: "Internal snapshots", why: "the copy holds the current state only", severity: "warning" });
   if (volume.encrypted) losses.push({ what: "Encryption", why: "the copy is not encrypted", severity: "warning" });

@@ -59,6 +59,15 @@ function sizeOf(text: string): number | null {
   return match === null ? null : Number(match[1]) * 1024 ** " kmgt".indexOf((match[2] as string).toLowerCase() || " ");
 }
 
+/** For writers whose writes are only counted: checksums cost time and change no size. */
+export const withoutSums = (compute: Compute): Compute => ({
+  ...compute,
+  crc32: () => 0,
+  crc32c: () => 0,
+  adler32: () => 1,
+  hash: (name) => ({ update() {}, digest: () => new Uint8Array(name === "sha1" ? 20 : 32) }),
+});
+
 /** What an image would take if every unit of data were stored. Units must be told in ascending order. */
 export interface Measure {
   add(start: number, length: number): void;
@@ -96,9 +105,10 @@ const EVEN_AFTER = 2 ** 20;
 
 /** Sum of the file sizes of an image in which every unit is stored; extrapolated (to about a table's size) for huge disks. */
 export function fullyAllocatedSize(target: TargetFormat, spec: TargetSpec, compute: Compute): number {
-  const { unit } = target.create(spec, compute);
+  const sumless = withoutSums(compute);
+  const { unit } = target.create(spec, sumless);
   const upTo = (bytes: number): number => {
-    const measure = createMeasure(target.create(spec, compute));
+    const measure = createMeasure(target.create(spec, sumless));
     measure.add(0, bytes);
     return measure.finish().sizes.reduce((sum, size) => sum + size, 0);
   };

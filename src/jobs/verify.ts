@@ -43,6 +43,7 @@ export async function verifyImage(
     const request = { unit: MIN_GRAIN, encoding: null, hash: true, units: false, salvage: false, start: 0, end: disk.size, onLost: null };
     for await (const { work, result } of inOrder(pool, blockOrders(attached, request, signal), signal)) {
       digest.add(result.hashAt, result.hashes);
+      pool.release(result.buffer);
       done += work.dataBytes;
       report({
         phase: "verify",

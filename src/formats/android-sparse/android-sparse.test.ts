@@ -78,6 +78,31 @@ describe("reading", () => {
     expect((await open(build(parts))).verify).toBeUndefined();
   });
 
+  test("a few bytes that stand for a petabyte are summed at once; fills with zeros are zeros", async () => {
+    const zeros = [0, 0, 0, 0];
+    const huge = build(
+      [
+        [FILL, 0x7fff_ffff, Uint8Array.from(zeros)],
+        [DONT_CARE, 0x7fff_ffff, new Uint8Array(0)],
+        [FILL, 1, Uint8Array.of(1, 2, 3, 4)],
+        [CRC32, 0, word(1)],
+      ],
+      { blockSize: 65_536 },
+    );
+    const volume = await open(huge);
+    expect(await volume.extents(0, 2 ** 40)).toEqual([{ kind: "zero", start: 0, length: 2 ** 40 }]);
+    const started = Date.now();
+    await expect(volume.verify!(() => {})).rejects.toMatchObject({ code: "corrupt" });
+    expect(Date.now() - started).toBeLessThan(500);
+  });
+
+  test("a list of millions of chunks is refused before it fills the memory", async () => {
+    const chunks = (1 << 21) + 1;
+    const bytes = new Uint8Array(28 + chunks * 12);
+    bytes.set(build([], { totalBlocks: chunks, totalChunks: chunks }));
+    await expect(open(bytes)).rejects.toMatchObject({ code: "limit" });
+  });
+
   test.each([
     [{ blockSize: 0 }, "blockSize"],
     [{ blockSize: 510 }, "blockSize"],

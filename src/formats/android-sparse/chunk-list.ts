@@ -5,8 +5,11 @@ import { ChunkHeader, CRC32, DONT_CARE, FILL, Header, MAGIC, RAW, WORD } from ".
 /** Chunk headers are read through a window of this size: small chunks lie side by side. */
 const WINDOW = 1 << 16;
 const MOST_BLOCK = 64 << 20;
+/** Records of chunks are kept in memory; images of real devices have some thousands. */
+const MOST_CHUNKS = 1 << 21;
 
-export type ChunkKind = "raw" | "fill" | "skip" | "crc";
+/** `zero`: a fill with zeros. */
+export type ChunkKind = "raw" | "fill" | "zero" | "skip" | "crc";
 const KINDS: Readonly<Record<number, ChunkKind>> = { [RAW]: "raw", [FILL]: "fill", [DONT_CARE]: "skip", [CRC32]: "crc" };
 
 /** Positions and lengths in bytes. A `crc` chunk has no length; its sum covers everything ahead of it. */
@@ -26,7 +29,7 @@ export interface SparseImage {
   readonly trailing: number;
 }
 
-/** All chunks of an image, checked against the header and the file. Memory: one record for each chunk, of which a file holds at most a twelfth of its bytes. */
+/** All chunks of an image, checked against the header and the file. */
 export async function readChunks(file: ByteSource, signal?: AbortSignal): Promise<SparseImage> {
   const fault = (text: string, at: number) => new DiskError("corrupt", `${file.name}: Android sparse: ${text}`, { file: file.name, at });
   if (file.size < Header.bytes) throw fault(`the file has ${file.size} bytes, less than its header`, 0);
@@ -45,6 +48,11 @@ export async function readChunks(file: ByteSource, signal?: AbortSignal): Promis
     throw fault(`blockSize is ${header.blockSize}, expected a multiple of 4 up to ${MOST_BLOCK}`, at("blockSize"));
   if (header.totalChunks > (file.size - header.fileHeaderSize) / header.chunkHeaderSize)
     throw fault(`totalChunks is ${header.totalChunks}, more than the file has room for`, at("totalChunks"));
+  if (header.totalChunks > MOST_CHUNKS)
+    throw new DiskError("limit", `${file.name}: Android sparse: totalChunks is ${header.totalChunks}, at most ${MOST_CHUNKS} are read`, {
+      file: file.name,
+      at: at("totalChunks"),
+    });
   const size = header.totalBlocks * header.blockSize;
   if (!Number.isSafeInteger(size)) throw fault(`totalBlocks is ${header.totalBlocks}`, at("totalBlocks"));
   const chunks: Chunk[] = [];
@@ -55,8 +63,9 @@ export async function readChunks(file: ByteSource, signal?: AbortSignal): Promis
   for (let i = 0; i < header.totalChunks; i++) {
     signal?.throwIfAborted();
     if (place + header.chunkHeaderSize > file.size) throw fault(`the file ends before chunk ${i} of ${header.totalChunks}`, place);
-    if (place < windowAt || place + ChunkHeader.bytes > windowAt + window.length) {
-      window = await file.read(place, Math.min(WINDOW, file.size - place), signal);
+    const needed = Math.min(place + header.chunkHeaderSize + WORD, file.size);
+    if (place < windowAt || needed > windowAt + window.length) {
+      window = await file.read(place, Math.min(Math.max(WINDOW, needed - place), file.size - place), signal);
       windowAt = place;
     }
     const chunk = ChunkHeader.read(window, place - windowAt);
@@ -69,7 +78,9 @@ export async function readChunks(file: ByteSource, signal?: AbortSignal): Promis
     if (kind === "crc" && chunk.chunkSize !== 0) throw fault(`chunkSize of the CRC chunk ${i} is ${chunk.chunkSize}`, place + 4);
     if (start + length > size) throw fault(`chunkSize of chunk ${i} is ${chunk.chunkSize}: it leads past totalBlocks`, place + 4);
     if (place + chunk.totalSize > file.size) throw fault(`chunk ${i} leads past the end of the file: it is truncated`, place);
-    if (length > 0 || kind === "crc") chunks.push({ kind, start, length, at: place + header.chunkHeaderSize });
+    const data = place + header.chunkHeaderSize;
+    const isZero = kind === "fill" && window.subarray(data - windowAt, data - windowAt + WORD).every((byte) => byte === 0);
+    if (length > 0 || kind === "crc") chunks.push({ kind: isZero ? "zero" : kind, start, length, at: data });
     start += length;
     place += chunk.totalSize;
   }

@@ -1,8 +1,10 @@
+import { combineCrc32, repeatCrc32 } from "../../core/crc32-algebra.ts";
 import { DiskError } from "../../core/errors.ts";
+import { hexNumber } from "../../core/hex.ts";
 import type { ByteSource, Extent, FormatContext, Note, VerifyProgress, Volume } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
 import { type Chunk, readChunks, type SparseImage } from "./chunk-list.ts";
-import { WORD } from "./spec.ts";
+import { Header, WORD } from "./spec.ts";
 
 const SECTOR = 512;
 /** A fill is handed out in pieces that a block worker unpacks at once. */
@@ -48,6 +50,7 @@ function listExtents(chunks: readonly Chunk[], dataSize: number, start: number, 
     const chunkEnd = Math.min(end, chunk.start + chunk.length);
     if (chunk.kind === "raw") list.push({ kind: "raw", start: at, length: chunkEnd - at, file: 0, at: chunk.at + at - chunk.start });
     else if (chunk.kind === "skip") list.push({ kind: "hole", start: at, length: chunkEnd - at });
+    else if (chunk.kind === "zero") list.push({ kind: "zero", start: at, length: chunkEnd - at });
     else list.push(...fillPieces(chunk, at, chunkEnd));
     const last = list[list.length - 1] as Extent;
     at = last.start + last.length;
@@ -94,7 +97,10 @@ function firstEndingBehind(chunks: readonly Chunk[], at: number): number {
 
 const STEP = 1 << 20;
 
-/** The format's header counts "don't care" as zeros; writers exist that leave it out of the sum. Either is accepted. */
+/**
+ * The format's header counts "don't care" as zeros; writers exist that leave it out of the sum. Either is accepted. What repeats is summed
+ * once and raised to the length of its chunk: a few bytes can stand for terabytes.
+ */
 async function verifySums(
   file: ByteSource,
   { header, chunks, size }: SparseImage,
@@ -103,33 +109,32 @@ async function verifySums(
   signal?: AbortSignal,
 ): Promise<void> {
   let [withSkips, withoutSkips] = [0, 0];
-  const buffer = new Uint8Array(STEP);
   const compare = (stated: number, what: string, at: number): void => {
     if (stated === withSkips || stated === withoutSkips) return;
-    throw new DiskError(
-      "corrupt",
-      `${file.name}: Android sparse: ${what} is 0x${stated.toString(16)}, but the data gives 0x${withSkips.toString(16)}`,
-      { file: file.name, at },
-    );
+    const text = `${what} is ${hexNumber(stated)}, but the data gives ${hexNumber(withSkips)}`;
+    throw new DiskError("corrupt", `${file.name}: Android sparse: ${text}`, { file: file.name, at });
   };
   for (const chunk of chunks) {
+    signal?.throwIfAborted();
     progress(chunk.start, size);
     if (chunk.kind === "crc") {
       const view = new DataView((await file.read(chunk.at, WORD)).buffer);
       compare(view.getUint32(0, true), "the sum of a CRC chunk", chunk.at);
       continue;
     }
-    if (chunk.kind === "fill") {
-      const pattern = await file.read(chunk.at, WORD);
-      for (let i = 0; i < STEP; i++) buffer[i] = pattern[i % WORD] as number;
-    } else buffer.fill(0);
+    if (chunk.kind !== "raw") {
+      const pattern = chunk.kind === "fill" ? await file.read(chunk.at, WORD) : new Uint8Array(WORD);
+      const sum = repeatCrc32(compute.crc32(pattern), WORD, chunk.length / WORD);
+      withSkips = combineCrc32(withSkips, sum, chunk.length);
+      if (chunk.kind !== "skip") withoutSkips = combineCrc32(withoutSkips, sum, chunk.length);
+      continue;
+    }
     for (let done = 0; done < chunk.length; done += STEP) {
       signal?.throwIfAborted();
-      const step = Math.min(STEP, chunk.length - done);
-      const bytes = chunk.kind === "raw" ? await file.read(chunk.at + done, step, signal) : buffer.subarray(0, step);
+      const bytes = await file.read(chunk.at + done, Math.min(STEP, chunk.length - done), signal);
       withSkips = compute.crc32(bytes, withSkips);
-      if (chunk.kind !== "skip") withoutSkips = compute.crc32(bytes, withoutSkips);
+      withoutSkips = compute.crc32(bytes, withoutSkips);
     }
   }
-  if (header.imageChecksum !== 0) compare(header.imageChecksum, "imageChecksum", 24);
+  if (header.imageChecksum !== 0) compare(header.imageChecksum, "imageChecksum", Header.offsetOf("imageChecksum"));
 }

@@ -1,5 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
+import { hexNumber } from "../../core/hex.ts";
 import type { ByteSource, Range } from "../../core/model.ts";
+import { readPlaced } from "../../core/placed-struct.ts";
 import type { Compute } from "../../core/ports.ts";
 import { type Evidence, fault, type Section } from "./segments.ts";
 import { CHECKSUM_BYTES, COMPRESSED, ENTRY_BYTES, TableHeader } from "./spec.ts";
@@ -12,7 +14,7 @@ const MOST_ENTRIES = 1 << 20;
 interface Table {
   readonly section: Section;
   /** Its mirror, used when it is damaged. */
-  mirror: Section | null;
+  readonly mirror: Section | null;
   readonly first: number;
   readonly count: number;
   readonly base: number;
@@ -50,16 +52,19 @@ export class ChunkTables {
     const tables: Table[] = [];
     let data: Section | null = null;
     let first = 0;
-    for (const section of evidence.sections) {
+    for (const [i, section] of evidence.sections.entries()) {
       if (section.type === "sectors") data = section;
-      const last = tables[tables.length - 1];
-      if (section.type === "table2" && last !== undefined && last.section.file === section.file) last.mirror = section;
       if (section.type !== "table") continue;
       const file = evidence.files[section.file] as ByteSource;
-      const { count, base } = await readHeader(file, section, compute);
+      const next = evidence.sections[i + 1];
+      const mirror = next?.type === "table2" && next.file === section.file ? next : null;
+      const { count, base } = await readHeader(file, section, compute).catch((error: unknown) => {
+        if (mirror === null || !(error instanceof DiskError)) throw error;
+        return readHeader(file, mirror, compute);
+      });
       // SMART keeps the chunks in the table section itself, behind the entries.
       const inside = data === null || data.file !== section.file ? section : data;
-      tables.push({ section, mirror: null, first, count, base, dataEnd: inside.at + inside.length });
+      tables.push({ section, mirror, first, count, base, dataEnd: inside.at + inside.length });
       first += count;
     }
     return new ChunkTables(evidence, tables, chunkBytes, compute);
@@ -105,12 +110,23 @@ export class ChunkTables {
     const known = this.#entries.get(table);
     if (known !== undefined) return known;
     const entries = await this.#readEntries(table, table.section).catch((error: unknown) => {
-      if (table.mirror === null || !(error instanceof DiskError)) throw error;
-      return this.#readEntries(table, table.mirror);
+      if (table.mirror === null || !(error instanceof DiskError) || error.code !== "corrupt") throw error;
+      return this.#readMirror(table, table.mirror);
     });
     this.#entries.set(table, entries);
     if (this.#entries.size > CACHED_TABLES) this.#entries.delete(this.#entries.keys().next().value as Table);
     return entries;
+  }
+
+  async #readMirror(table: Table, mirror: Section): Promise<Uint32Array> {
+    const file = this.#evidence.files[mirror.file] as ByteSource;
+    const { count, base } = await readHeader(file, mirror, this.#compute);
+    if (count === table.count && base === table.base) return this.#readEntries(table, mirror);
+    throw fault(
+      file,
+      `entryCount and baseOffset of a table2 are ${count} and ${base}, those of its table ${table.count} and ${table.base}`,
+      mirror.at,
+    );
   }
 
   async #readEntries(table: Table, section: Section): Promise<Uint32Array> {
@@ -118,6 +134,12 @@ export class ChunkTables {
     const at = section.at + TableHeader.bytes;
     const length = table.count * ENTRY_BYTES;
     const guest: Range = { start: table.first * this.#chunkBytes, length: table.count * this.#chunkBytes };
+    if (TableHeader.bytes + length > section.length)
+      throw new DiskError("corrupt", `${file.name}: ewf: a table has room for fewer than its ${table.count} entries`, {
+        file: file.name,
+        at: section.at,
+        guest,
+      });
     // SMART's tables have no checksum behind their entries: their chunks follow at once.
     const isSummed = section.length >= TableHeader.bytes + length + CHECKSUM_BYTES && table.dataEnd !== section.at + section.length;
     const bytes = await file.read(at, length + (isSummed ? CHECKSUM_BYTES : 0));
@@ -140,10 +162,10 @@ async function readHeader(
 ): Promise<{ readonly count: number; readonly base: number }> {
   if (section.length < TableHeader.bytes) throw fault(file, `a table section of ${section.length} bytes`, section.at);
   const bytes = await file.read(section.at, TableHeader.bytes);
-  const header = TableHeader.read(bytes);
   const sum = compute.adler32(bytes.subarray(0, TableHeader.offsetOf("checksum")));
-  if (sum !== header.checksum) throw fault(file, `checksum of a table header is 0x${header.checksum.toString(16)}`, section.at + 20);
-  const { entryCount, baseOffset } = header;
+  const { entryCount, baseOffset, checksum } = readPlaced(TableHeader, bytes, file, section.at, "ewf");
+  if (sum !== checksum)
+    throw fault(file, `checksum of a table header is ${hexNumber(checksum)}, but its fields give ${hexNumber(sum)}`, section.at + 20);
   if (entryCount > MOST_ENTRIES || TableHeader.bytes + entryCount * ENTRY_BYTES > section.length)
     throw fault(file, `entryCount is ${entryCount}, more than the table has room for`, section.at);
   if (baseOffset > file.size) throw fault(file, `baseOffset is ${baseOffset}, past the end of the file`, section.at + 8);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
 import { diskBytes, noise, type TestDisk } from "../../testing/disks.ts";
-import { checked, contextOf, readVolume } from "../../testing/image-harness.ts";
+import { checked, contextOf, readVolume, testCompute } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
 import { ewf } from "./index.ts";
 import { segmentName } from "./segments.ts";
@@ -80,6 +80,49 @@ describe.skipIf(acquire === null)("what ewfacquirestream writes", () => {
     const files = make("missing", ["-f", "encase6", "-c", "deflate:none", "-S", "1048576"]);
     await expect(open(files.slice(0, 1))).rejects.toMatchObject({ code: "missing-file", needs: "disk.E02" });
     await expect(open(files.slice(1))).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining("first segment") });
+  });
+
+  test("a segment of another acquisition is refused, though name and number are right", async () => {
+    const options = ["-f", "encase6", "-c", "deflate:none", "-S", "1048576"];
+    const files = make("sets", options);
+    const ofSet = (identifier: number, change = (_: DataView) => {}) =>
+      files.map((bytes, i) => {
+        const made = bytes.slice();
+        const name = Buffer.from(i === 0 ? "volume\0" : "data\0");
+        const at = Buffer.from(made).indexOf(name) + 76;
+        const volume = made.subarray(at, at + 1052);
+        const view = new DataView(made.buffer, at, 1052);
+        volume.fill(identifier, 64, 80);
+        change(view);
+        view.setUint32(1048, testCompute().adler32(volume.subarray(0, 1048)), true);
+        return made;
+      });
+    const mix = (one: Uint8Array[], other: Uint8Array[]) => open(one.map((bytes, i) => (i === 2 ? (other[i] as Uint8Array) : bytes)));
+    await expect(open(ofSet(1))).resolves.toMatchObject({ size: DISK.size });
+    await expect(mix(ofSet(1), ofSet(0))).resolves.toMatchObject({ size: DISK.size });
+    const refused = (field: string) => ({ code: "corrupt", message: expect.stringContaining(field), file: "disk.E03" });
+    await expect(mix(ofSet(1), ofSet(2))).rejects.toMatchObject(refused("setIdentifier"));
+    const larger = ofSet(1, (view) => view.setUint32(16, view.getUint32(16, true) + 1, true));
+    await expect(mix(ofSet(1), larger)).rejects.toMatchObject(refused("sectorCount"));
+  });
+
+  test("a damaged table is replaced by its mirror, header and entries; both damaged is an error", async () => {
+    const [whole] = make("mirror", ["-f", "encase6", "-c", "deflate:fast"]) as [Uint8Array];
+    const places = (type: string) => {
+      const mark = Buffer.concat([Buffer.from(type), Buffer.alloc(16 - type.length)]);
+      return Buffer.from(whole).indexOf(mark) + 76;
+    };
+    const [table, mirror] = [places("table"), places("table2")];
+    const altered = (...offsets: number[]) => {
+      const bytes = whole.slice();
+      for (const at of offsets) bytes[at] = (bytes[at] as number) ^ 1;
+      return open([bytes]).then((volume) => readVolume(volume));
+    };
+    for (const offset of [0, 9, 20, 24, 31]) {
+      expect(Buffer.from(await altered(table + offset)).equals(diskBytes(DISK)), `${offset}`).toBe(true);
+      await expect(altered(table + offset, mirror + offset)).rejects.toMatchObject({ code: "corrupt" });
+    }
+    await expect(altered(table + 24, mirror)).rejects.toMatchObject({ code: "corrupt" });
   });
 
   test("no altered or cut image gives other bytes in silence", async () => {

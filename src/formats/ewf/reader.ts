@@ -1,5 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
+import { hexNumber, hexText } from "../../core/hex.ts";
 import type { ByteSource, Extent, FormatContext, Note, Volume } from "../../core/model.ts";
+import { readPlaced } from "../../core/placed-struct.ts";
 import type { Compute } from "../../core/ports.ts";
 import { ChunkTables } from "./chunk-tables.ts";
 import { type Evidence, fault, readSegments, type Section } from "./segments.ts";
@@ -24,8 +26,13 @@ export async function openEwf(file: ByteSource, context: FormatContext): Promise
   const geometry = await readGeometry(evidence, context.compute);
   const { chunkBytes, size } = geometry;
   const tables = await ChunkTables.open(evidence, chunkBytes, context.compute);
-  if (tables.count < geometry.chunkCount || tables.count * chunkBytes < size)
-    throw fault(file, `the tables hold ${tables.count} chunks, but chunkCount is ${geometry.chunkCount}: a part is missing`, 0);
+  // One table too many shifts all chunks behind it.
+  if (tables.count !== geometry.chunkCount)
+    throw fault(
+      file,
+      `the tables hold ${tables.count} chunks, but chunkCount is ${geometry.chunkCount}: a part is missing or is there twice`,
+      0,
+    );
   const notes: Note[] = [];
   if (evidence.sections.some(({ type }) => type === "error2"))
     notes.push({
@@ -54,7 +61,8 @@ async function readGeometry({ files, sections }: Evidence, compute: Compute): Pr
   const first = files[0] as ByteSource;
   if (section === undefined) throw fault(first, "there is no volume section", 0);
   const file = files[section.file] as ByteSource;
-  const { chunkCount, sectorsPerChunk, bytesPerSector, sectorCount } = await readVolume(file, section, compute);
+  const volume = await readVolume(file, section, compute);
+  const { chunkCount, sectorsPerChunk, bytesPerSector, sectorCount } = volume;
   const chunkBytes = sectorsPerChunk * bytesPerSector;
   if (bytesPerSector === 0 || bytesPerSector > 65_536 || bytesPerSector % SECTOR !== 0)
     throw fault(file, `bytesPerSector is ${bytesPerSector}`, section.at + 12);
@@ -71,8 +79,31 @@ async function readGeometry({ files, sections }: Evidence, compute: Compute): Pr
   // Physical disks have a whole number of chunks but for the last one.
   if (!Number.isSafeInteger(size) || chunkCount !== Math.ceil(size / chunkBytes))
     throw fault(file, `sectorCount is ${sectorCount}, which chunkCount ${chunkCount} does not agree with`, section.at + 16);
+  for (const other of sections)
+    if (other.type === "data" && other.file !== section.file && other.length >= VOLUME_E01_BYTES)
+      requireSameSet(file, volume, files[other.file] as ByteSource, await readVolume(files[other.file] as ByteSource, other, compute));
   return { chunkCount, chunkBytes, bytesPerSector, size };
 }
+
+/** A segment of another acquisition may have the right name and number: what each repeats of the volume must agree. */
+function requireSameSet(first: ByteSource, mine: VolumeFields, file: ByteSource, other: VolumeFields): void {
+  const [a, b] = [factsOf(mine), factsOf(other)];
+  for (const [field, value] of Object.entries(a)) {
+    const found = b[field] ?? "";
+    // Zero: not known when it was written.
+    if (found !== value && !/^0*$/.test(value) && !/^0*$/.test(found))
+      throw fault(file, `${field} is ${found}, but that of ${first.name} is ${value}: it is a segment of another image`, 0);
+  }
+}
+
+const factsOf = (fields: VolumeFields): Readonly<Record<string, string>> => ({
+  sectorsPerChunk: `${fields.sectorsPerChunk}`,
+  bytesPerSector: `${fields.bytesPerSector}`,
+  sectorCount: `${fields.sectorCount}`,
+  ...("setIdentifier" in fields && { setIdentifier: hexText(fields.setIdentifier) }),
+});
+
+type VolumeFields = Awaited<ReturnType<typeof readVolume>>;
 
 async function readVolume(file: ByteSource, section: Section, compute: Compute) {
   const isLong = section.length >= VOLUME_E01_BYTES;
@@ -81,8 +112,13 @@ async function readVolume(file: ByteSource, section: Section, compute: Compute) 
   const bytes = await file.read(section.at, length);
   const stated = new DataView(bytes.buffer).getUint32(length - CHECKSUM_BYTES, true);
   const sum = compute.adler32(bytes.subarray(0, length - CHECKSUM_BYTES));
-  if (stated !== sum) throw fault(file, `checksum of the volume section is 0x${stated.toString(16)}`, section.at + length - CHECKSUM_BYTES);
-  return isLong ? VolumeE01.read(bytes) : VolumeS01.read(bytes);
+  if (stated !== sum)
+    throw fault(
+      file,
+      `checksum of the ${section.type} section is ${hexNumber(stated)}, but its fields give ${hexNumber(sum)}`,
+      section.at + length - CHECKSUM_BYTES,
+    );
+  return isLong ? readPlaced(VolumeE01, bytes, file, section.at, "ewf") : readPlaced(VolumeS01, bytes, file, section.at, "ewf");
 }
 
 async function listExtents(tables: ChunkTables, geometry: Geometry, start: number, length: number): Promise<readonly Extent[]> {

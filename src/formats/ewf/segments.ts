@@ -1,5 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, FormatContext } from "../../core/model.ts";
+import { readPlaced } from "../../core/placed-struct.ts";
 import type { Compute } from "../../core/ports.ts";
 import { FileHeader, SectionHeader, SIGNATURE } from "./spec.ts";
 
@@ -79,7 +80,7 @@ async function readSection(file: ByteSource, at: number, compute: Compute) {
   const stated = new DataView(bytes.buffer).getUint32(SectionHeader.offsetOf("checksum"), true);
   if (sum !== stated)
     throw fault(file, `checksum of a section is 0x${stated.toString(16)}, but its header gives 0x${sum.toString(16)}`, at + 72);
-  const header = SectionHeader.read(bytes);
+  const header = readPlaced(SectionHeader, bytes, file, at, "ewf");
   const type = String.fromCharCode(...header.type).replace(/\0.*$/s, "");
   const next = header.nextOffset;
   const end = type === "done" || type === "next" ? at + SectionHeader.bytes : header.size === 0 ? next : at + header.size;

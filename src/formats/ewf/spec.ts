@@ -29,6 +29,9 @@ export const VolumeE01 = struct("le", {
   sectorsPerChunk: u32,
   bytesPerSector: u32,
   sectorCount: u64,
+  unused: bytes(40),
+  /** The same in all segments of a set; zero where a writer knows none. */
+  setIdentifier: bytes(16),
 });
 export const VOLUME_E01_BYTES = 1052;
 /** The same in EWF-S01 (SMART): 94 bytes. */

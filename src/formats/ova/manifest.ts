@@ -1,4 +1,5 @@
 import { DiskError } from "../../core/errors.ts";
+import { hexText } from "../../core/hex.ts";
 import type { ByteSource, VerifyProgress } from "../../core/model.ts";
 import type { Compute, HashName } from "../../core/ports.ts";
 
@@ -13,17 +14,28 @@ export interface Digest {
   readonly value: string;
 }
 
-/** §5.3: lines `SHA256(name)= hex`. Lines of other hashes are passed over. */
-export async function readManifest(manifest: ByteSource): Promise<readonly Digest[]> {
+export interface Manifest {
+  readonly digests: readonly Digest[];
+  /** Hashes of lines that are passed over: `SHA512`. */
+  readonly unread: readonly string[];
+}
+
+/** §5.3: lines `SHA256(name)= hex`. */
+export async function readManifest(manifest: ByteSource): Promise<Manifest> {
   if (manifest.size > MOST_BYTES)
     throw new DiskError("limit", `${manifest.name}: a manifest of ${manifest.size} bytes`, { file: manifest.name });
   const text = new TextDecoder().decode(await manifest.read(0, manifest.size));
-  return text.split(/\r?\n/).flatMap((line) => {
-    const match = /^\s*(SHA1|SHA256)\s*\((.+)\)\s*=\s*([0-9a-fA-F]+)\s*$/.exec(line);
-    if (match === null) return [];
-    const [, hash = "", name = "", value = ""] = match;
-    return [{ name, hash: HASHES[hash] as HashName, value: value.toLowerCase() }];
-  });
+  const digests: Digest[] = [];
+  const unread = new Set<string>();
+  for (const line of text.split(/\r?\n/)) {
+    const match = /^\s*([A-Z]+\d*)\s*\((.+)\)\s*=\s*([0-9a-fA-F]+)\s*$/.exec(line);
+    if (match === null) continue;
+    const [, stated = "", name = "", value = ""] = match;
+    const hash = HASHES[stated];
+    if (hash === undefined) unread.add(stated);
+    else digests.push({ name, hash, value: value.toLowerCase() });
+  }
+  return { digests, unread: [...unread] };
 }
 
 /** Hashes the file from end to end. */
@@ -40,7 +52,7 @@ export async function verifyDigest(
     hash.update(await file.read(at, Math.min(STEP, file.size - at), signal));
     progress(at, file.size);
   }
-  const actual = Array.from(hash.digest(), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const actual = hexText(hash.digest());
   if (actual !== digest.value)
     throw new DiskError("corrupt", `${file.name}: its ${digest.hash.toUpperCase()} is ${actual}, but the manifest states ${digest.value}`, {
       file: file.name,

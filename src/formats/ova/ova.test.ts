@@ -103,6 +103,7 @@ describe("reading", () => {
     const two = build({ second: true });
     await expect(open(two)).rejects.toMatchObject({ code: "choice", choices: ["disk.raw", "disk2.raw"] });
     expect(await open(two, "disk2.raw")).toMatchObject({ size: 512 });
+    for (const bytes of [two, build({})]) await expect(open(bytes, "disk3.raw")).rejects.toMatchObject({ code: "choice" });
   });
 
   test.each<[string, Parts, string]>([

@@ -27,10 +27,13 @@ export async function openOva(file: ByteSource, context: FormatContext): Promise
       severity: "warning",
     });
   const manifest = find(descriptor.name.replace(/\.ovf$/i, ".mf"));
-  const digests = manifest === undefined ? [] : await readManifest((await manifest.open()).source);
-  const checks = [...(found.length > 0 ? [{ name: disk.href, source }] : []), { name: descriptor.name, source: envelope }].flatMap((one) =>
-    digests.filter(({ name }) => name === one.name).map((digest) => ({ ...one, digest })),
-  );
+  const { digests, unread } = manifest === undefined ? { digests: [], unread: [] } : await readManifest((await manifest.open()).source);
+  if (unread.length > 0) notes.push({ text: `The manifest's ${unread.join(" and ")} sums are not compared.`, severity: "warning" });
+  const parts = [
+    { name: disk.href, source },
+    { name: descriptor.name, source: envelope },
+  ];
+  const checks = parts.flatMap((part) => digests.filter(({ name }) => name === part.name).map((digest) => ({ ...part, digest })));
   return {
     ...volume,
     notes: [...notes, ...volume.notes],
@@ -49,9 +52,10 @@ function choose(file: ByteSource, disks: readonly OvfDisk[], member: string | un
   const [first, ...more] = disks;
   const place = { file: file.name, at: 0 };
   if (first === undefined) throw new DiskError("wrong-format", `${file.name}: the appliance has no disk with a file`, place);
-  if (more.length === 0) return first;
+  if (member === undefined && more.length === 0) return first;
   const choices = disks.map(({ href }) => href);
-  throw new DiskError("choice", `${file.name} holds ${disks.length} disks; choose one (--member NAME): ${choices.join(", ")}`, {
+  const held = member === undefined ? `${disks.length} disks` : `no disk “${member}”`;
+  throw new DiskError("choice", `${file.name} holds ${held}; choose one (--member NAME): ${choices.join(", ")}`, {
     ...place,
     choices,
   });

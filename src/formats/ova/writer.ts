@@ -1,4 +1,5 @@
 import { TAR_BLOCK, TAR_END_BYTES, tarHeader, tarPadding } from "../../archives/tar-writer.ts";
+import { hexText } from "../../core/hex.ts";
 import type { ImageWriter, TargetFormat, TargetSpec, Write } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
 import { escapeXml } from "../../core/xml.ts";
@@ -46,7 +47,7 @@ export function createOva(spec: TargetSpec, compute: Compute, vmdk: TargetFormat
         const descriptor = padded(describe(name, names.disk, diskBytes, spec.size));
         const digest = compute.hash("sha256");
         digest.update(descriptor);
-        const manifest = new TextEncoder().encode(manifestOf(hex(digest.digest()), hex(hash.digest())));
+        const manifest = new TextEncoder().encode(manifestOf(hexText(digest.digest()), hexText(hash.digest())));
         yield { file: 0, at: 0, bytes: tarHeader(names.descriptor, descriptor.length) };
         yield { file: 0, at: TAR_BLOCK, bytes: descriptor };
         yield { file: 0, at: manifestAt, bytes: tarHeader(names.manifest, manifest.length) };
@@ -58,8 +59,6 @@ export function createOva(spec: TargetSpec, compute: Compute, vmdk: TargetFormat
     },
   };
 }
-
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 function padded(text: string): Uint8Array {
   const bytes = new TextEncoder().encode(text);

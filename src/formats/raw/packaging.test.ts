@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { gunzipSync, inflateRawSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
+import { combineCrc32 } from "../../core/crc32-algebra.ts";
 import { diskBytes, noise, type TestDisk } from "../../testing/disks.ts";
 import { specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
-import { combineCrc32 } from "./crc-combine.ts";
 import { raw } from "./index.ts";
 import { deflateZeros, zstdZeros } from "./zero-stream.ts";
 

@@ -1,6 +1,7 @@
 import { type TarEntry, walkTar } from "../../archives/tar.ts";
 import { sliceSource } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
+import { hexText } from "../../core/hex.ts";
 import type { ByteSource, Extent, FormatContext, Note, VerifyProgress, Volume } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
 import { type DiskEntry, readDisks } from "./descriptor.ts";
@@ -27,6 +28,7 @@ export async function openXva(file: ByteSource, context: FormatContext): Promise
   let descriptor: ByteSource | null = null;
   const chunks = new Map<string, Chunks>();
   for await (const entry of walkTar(file, context.signal)) {
+    if (entry.map !== null) throw fault(file, `${entry.name} is stored as a sparse file, which no export does`, entry.at);
     if (entry.name === DESCRIPTOR) descriptor = sliceSource(file, entry.at, entry.stored, DESCRIPTOR);
     else addChunk(file, entry, chunks);
   }
@@ -98,10 +100,11 @@ function chooseDisk(
   if (first === undefined)
     throw new DiskError("wrong-format", `${file.name}: xva: ${DESCRIPTOR} lists no disk`, { file: file.name, at: 0 });
   const stored = disks.filter(({ id }) => chunks.has(id));
-  if (more.length === 0) return first;
-  if (stored.length === 1) return stored[0] as DiskEntry;
+  if (member === undefined && more.length === 0) return first;
+  if (member === undefined && stored.length === 1) return stored[0] as DiskEntry;
   const choices = disks.map(({ id }) => id);
-  throw new DiskError("choice", `${file.name} holds ${disks.length} disks; choose one (--member NAME): ${choices.join(", ")}`, {
+  const found = member === undefined ? `${disks.length} disks` : `no disk “${member}”`;
+  throw new DiskError("choice", `${file.name} holds ${found}; choose one (--member NAME): ${choices.join(", ")}`, {
     file: file.name,
     choices,
   });
@@ -163,7 +166,7 @@ async function verifyChunks(
     const stored = i === places.length - 1 ? lastLength : CHUNK;
     const hash = compute.hash("sha1");
     hash.update(await file.read(place, stored, signal));
-    const actual = Array.from(hash.digest(), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const actual = hexText(hash.digest());
     const stated = new TextDecoder().decode(await file.read(sumAt, 40, signal)).toLowerCase();
     if (actual !== stated) {
       const guest = { start, length: Math.min(CHUNK, disk.size - start) };

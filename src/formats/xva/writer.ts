@@ -1,4 +1,5 @@
 import { TAR_END_BYTES, tarHeader, tarPadding } from "../../archives/tar-writer.ts";
+import { hexText } from "../../core/hex.ts";
 import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
 import { CHUNK, DESCRIPTOR } from "./spec.ts";
@@ -34,7 +35,7 @@ export function createXva(spec: TargetSpec, compute: Compute): ImageWriter {
     yield* member(name, bytes);
     const hash = compute.hash("sha1");
     hash.update(bytes);
-    yield* member(`${name}.checksum`, new TextEncoder().encode(hex(hash.digest())));
+    yield* member(`${name}.checksum`, new TextEncoder().encode(hexText(hash.digest())));
   }
   const zeros = (number: number): Uint8Array => new Uint8Array(Math.min(CHUNK, spec.size - number * CHUNK));
   return {
@@ -62,8 +63,6 @@ export function createXva(spec: TargetSpec, compute: Compute): ImageWriter {
   };
 }
 
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-
 /** Four UUIDs (RFC 9562, version 8: made by the writer's own rule) from the disk's identity. */
 function uuidsOf(identity: Uint8Array, compute: Compute): [string, string, string, string] {
   const uuid = (number: number): string => {
@@ -73,7 +72,7 @@ function uuidsOf(identity: Uint8Array, compute: Compute): [string, string, strin
     const bytes = hash.digest().slice(0, 16);
     bytes[6] = ((bytes[6] as number) & 0x0f) | 0x80;
     bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
-    return hex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+    return hexText(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
   };
   return [uuid(1), uuid(2), uuid(3), uuid(4)];
 }

@@ -86,6 +86,8 @@ describe("reading", () => {
   test("disks are chosen by their reference", async () => {
     const bytes = build({ "Ref:1": { size: MIB, chunks: { 0: a } }, "Ref:7": { size: 2 * MIB, chunks: { 0: new Uint8Array(MIB), 1: b } } });
     await expect(open(bytes)).rejects.toMatchObject({ code: "choice", choices: ["Ref:1", "Ref:7"] });
+    await expect(open(bytes, "Ref:2")).rejects.toMatchObject({ code: "choice", message: expect.stringContaining("Ref:2") });
+    await expect(open(build({ "Ref:1": { size: MIB, chunks: { 0: a } } }), "Ref:2")).rejects.toMatchObject({ code: "choice" });
     expect(Buffer.from(await readVolume(await open(bytes, "Ref:1"))).equals(a)).toBe(true);
     expect(Buffer.from(await readVolume(await open(bytes, "Ref:7"), MIB, MIB)).equals(b)).toBe(true);
   });

@@ -1,3 +1,5 @@
+// The CRC-32 (IEEE 802.3, reflected) of long or repeated bytes from the CRCs of their pieces, in time that grows with the logarithm of the length.
+
 const POLYNOMIAL = 0xedb88320;
 
 type Matrix = Uint32Array;
@@ -23,4 +25,16 @@ export function combineCrc32(first: number, second: number, secondLength: number
     if (rest > 1) power = square(power);
   }
   return (first ^ second) >>> 0;
+}
+
+/** CRC-32 of `count` pieces of `length` bytes one behind the other, each of which has the CRC `piece`. */
+export function repeatCrc32(piece: number, length: number, count: number): number {
+  let sum = 0;
+  let [power, powerLength] = [piece, length];
+  for (let rest = count; rest > 0; rest = Math.floor(rest / 2)) {
+    if (rest % 2 === 1) sum = combineCrc32(sum, power, powerLength);
+    if (rest > 1) power = combineCrc32(power, power, powerLength);
+    powerLength *= 2;
+  }
+  return sum;
 }
