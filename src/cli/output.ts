@@ -10,7 +10,9 @@ export function isJson(given: Arguments): boolean {
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 4)}\n`);
+  // JSON leaves the C1 controls as they are, and names from inside an image must not steer the terminal.
+  const text = JSON.stringify(value, null, 4).replaceAll(/[\u007f-\u009f]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  process.stdout.write(`${text}\n`);
 }
 
 export function printLine(line = ""): void {

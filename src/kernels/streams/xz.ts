@@ -66,7 +66,7 @@ interface XzState extends StreamState {
 /** What becomes of one part: bytes taken, or null when more are needed. */
 type Taken = number | null;
 
-const DICTIONARY_LIMIT = 256 * 2 ** 20;
+const DICTIONARY_LIMIT = 192 * 2 ** 20;
 const INDEX_INDICATOR = 0;
 const RECORD_BYTES = 16;
 const INDEX_SUM_BYTES = 4;
