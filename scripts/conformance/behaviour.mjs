@@ -18,6 +18,7 @@ import { fileHash } from "./content-hash.mjs";
 import { makeDisk, noise, text } from "./disks.mjs";
 import { checkMemory } from "./memory.mjs";
 import { ending, oneLine, runProgram } from "./programs.mjs";
+import { forEachOf } from "./report.mjs";
 import { REPRESENTATIVES } from "./targets.mjs";
 import { clearErrorFault, leftoverFault, refusalFaults, successFault } from "./verdicts.mjs";
 
@@ -45,7 +46,7 @@ export async function checkBehaviour(section, context) {
 }
 
 /** An image of each format, made by the program itself from the given disk. */
-async function images({ spindle, folder }, disk, words = [["qcow2"], ["vmdk"], ["vdi"]]) {
+async function images({ spindle, folder }, disk, words = REPRESENTATIVES.map((target) => target.words.slice(1))) {
   const made = [];
   for (const [format, ...rest] of words) {
     const path = join(folder(), `source.${format}`);
@@ -63,17 +64,19 @@ async function checkSources(context) {
   await section.row("no verb changes its source", async () => {
     const sources = [{ format: "raw", path: disk }, ...(await images(context, disk))];
     const faults = [];
-    for (const { format, path } of sources) {
+    await forEachOf(sources, async ({ format, path }) => {
       const before = await stateOf(path);
+      const out = folder();
       const runs = [
-        ["convert", "-O", "qcow2", path, join(folder(), "out.qcow2")],
+        ["convert", "-O", "qcow2", path, join(out, "out.qcow2")],
+        ["repair", path, join(out, "repaired")],
         ["info", path],
         ["map", path],
         ["check", path],
       ];
       for (const words of [...runs, ["compare", path, disk], ["measure", "-O", "qcow2", path]]) await spindle(words);
       if ((await stateOf(path)) !== before) faults.push(`a ${format} source has changed`);
-    }
+    });
     return faults;
   });
   await section.row("a size that is no whole number of sectors is padded, and said", async () => {
@@ -156,7 +159,7 @@ async function checkFullDisk({ section, spindle, folder, disk, judges }) {
     for (const { name: target, format, words } of REPRESENTATIVES)
       await section.row(`${name}: ${target}`, async () => {
         const result = await spindle(["convert", ...words, disk, join(small, `out.${format}`)]);
-        const faults = [clearErrorFault(result, join(small, `out.${format}`), "out-flat.vmdk"), leftoverFault(small)];
+        const faults = [clearErrorFault(result, join(small, `out.${format}`), "out-flat.vmdk", "disk.data"), leftoverFault(small)];
         if (!/full|space/i.test(result.stderr)) faults.push(`not a word about the full disk: ${oneLine(result.stderr)}`);
         // The message names the output; leftovers would make the next row lie.
         for (const left of readdirSync(small)) rmSync(join(small, left));
@@ -197,7 +200,26 @@ async function checkInterrupts({ section, spindle, folder }) {
 
 async function checkTruncation(context) {
   const { section, spindle, folder, disk } = context;
-  const sources = [["qcow2"], ["qcow2", "-c"], ["vmdk"], ["vmdk", "-o", "subformat=streamOptimized"], ["vdi"], ["vdi", "-o", "static=on"]];
+  const sources = [
+    ["qcow2"],
+    ["qcow2", "-c"],
+    ["vmdk"],
+    ["vmdk", "-o", "subformat=streamOptimized"],
+    ["vdi"],
+    ["vdi", "-o", "static=on"],
+    ["vpc"],
+    ["vhdx"],
+    ["vhdx", "-o", "subformat=fixed"],
+    ["parallels"],
+    ["qed"],
+    ["android-sparse"],
+    ["xva"],
+    ["ova"],
+    ["raw", "-o", "packaging=gzip"],
+    ["raw", "-o", "packaging=zstd"],
+  ];
+  // These can be opened without their end.
+  const salvageable = ["vmdk", "vdi", "vpc", "vhdx", "parallels", "qed"];
   for (const words of sources) {
     await section.row(`a truncated ${words.join(" ")} says where`, async () => {
       const [{ path }] = await images(context, disk, [words]);
@@ -210,7 +232,7 @@ async function checkTruncation(context) {
         : [...faults, `names no offset: ${oneLine(result.stderr)}`];
     });
     // The directory of a stream stands at its end: without it nothing can be found.
-    if (words.includes("subformat=streamOptimized") || words[0] === "qcow2") continue;
+    if (words.includes("subformat=streamOptimized") || !salvageable.includes(words[0])) continue;
     await section.row(`--salvage of a truncated ${words.join(" ")}`, async () => {
       const [{ path }] = await images(context, disk, [words]);
       truncateSync(path, Math.floor(statSync(path).size * 0.6));

@@ -7,6 +7,8 @@ import { clearErrorFault, leftoverFault, successFault } from "./verdicts.mjs";
 
 /** Over what Node takes by itself, for JavaScript, kernels and buffers together. */
 const MOST_KIB = 300 << 10;
+/** Of these qemu-img can tell what is empty. */
+const COMPARED = ["raw", "qcow2", "vmdk", "vdi", "vpc"];
 const SIZES = { "1 TiB sparse": "1T", "64 TiB empty": "64T" };
 
 export async function checkMemory({ section, spindle, judges, folder }) {
@@ -23,8 +25,16 @@ export async function checkMemory({ section, spindle, judges, folder }) {
     ["1 TiB sparse", "qcow2", "-c"],
     ["1 TiB sparse", "vmdk", "-o", "subformat=streamOptimized"],
     ["1 TiB sparse", "vdi"],
+    ["1 TiB sparse", "vpc"],
+    ["1 TiB sparse", "vhdx"],
+    ["1 TiB sparse", "qed"],
+    ["1 TiB sparse", "dmg"],
+    ["1 TiB sparse", "android-sparse"],
+    ["1 TiB sparse", "xva"],
+    ["1 TiB sparse", "ova"],
     ["64 TiB empty", "qcow2"],
     ["64 TiB empty", "vdi"],
+    ["64 TiB empty", "vhdx"],
   ];
   for (const [disk, format, ...words] of jobs)
     await section.row(`memory: ${disk} qcow2 to ${[format, ...words].join(" ")}`, async () => {
@@ -36,6 +46,8 @@ export async function checkMemory({ section, spindle, judges, folder }) {
       if (result.code !== 0) return successFault(result);
       const faults = [result.peakKib - base > MOST_KIB ? `peak ${peak}` : ""];
       if (statSync(target).blocks * 512 > 2 ** 30) faults.push(`takes ${statSync(target).blocks * 512} bytes on the disk`);
+      // What qemu-img cannot compare within reach the matrix judges, where it holds the same disk.
+      if (!COMPARED.includes(format)) return faults;
       // qemu-img asks for each of 64 Mi blocks of a VDI; its size and that nothing is allocated say the same.
       if (disk === "64 TiB empty" && format === "vdi") return [...faults, await emptyFault(qemuImg, target)];
       const { code, stdout, stderr } = await qemuImg.run(["compare", "-f", "qcow2", "-F", format, source, target], { seconds: 60 });

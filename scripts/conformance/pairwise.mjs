@@ -5,6 +5,7 @@
 export function pairwise(factors, allowed = () => true) {
   const names = Object.keys(factors);
   const candidates = product(factors).filter(allowed);
+  if (names.length === 1) return candidates;
   const pairsOf = (row) => names.flatMap((a, i) => names.slice(i + 1).map((b) => `${a}=${row[a]}&${b}=${row[b]}`));
   const pairs = candidates.map(pairsOf);
   const open = new Set(pairs.flat());

@@ -1,5 +1,6 @@
 /** Starts the program under test and the independent programs that judge it. */
 import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { which } from "../executables.mjs";
 
@@ -7,13 +8,15 @@ const PRELOAD = join(import.meta.dirname, "peak-memory.cjs");
 
 /**
  * Runs a program to its end; never rejects. `late`: it was killed after `seconds`. `peakKib` only for programs that report it.
- * `onStart` is given the child.
+ * `onStart` is given the child. `output`: the file that takes the standard output, which is not collected then.
  */
-export function runProgram(command, args, { cwd, seconds = 60, env = {}, input, onStart = () => {} } = {}) {
+export function runProgram(command, args, { cwd, seconds = 60, env = {}, input, output, onStart = () => {} } = {}) {
   return new Promise((resolve) => {
     const started = performance.now();
-    const stdio = [input === undefined ? "ignore" : "pipe", "pipe", "pipe", "pipe"];
+    const taken = output === undefined ? null : openSync(output, "w");
+    const stdio = [input === undefined ? "ignore" : "pipe", taken ?? "pipe", "pipe", "pipe"];
     const child = spawn(command, args, { cwd, env: { ...process.env, LC_ALL: "C", ...env }, stdio });
+    if (taken !== null) closeSync(taken);
     child.stdin?.end(input);
     const text = { stdout: "", stderr: "", peak: "" };
     const collect = (stream, name) => stream?.setEncoding("utf8").on("data", (chunk) => (text[name] += chunk));

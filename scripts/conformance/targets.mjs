@@ -1,48 +1,106 @@
 /** Every writer with every choice of every option, as the words of `spindle convert`. */
 import { pairwise } from "./pairwise.mjs";
 
-const CLUSTER_SIZES = ["512", "1k", "2k", "4k", "8k", "16k", "32k", "64k", "128k", "256k", "512k", "1M", "2M"];
+const QCOW2_CLUSTERS = ["512", "1k", "2k", "4k", "8k", "16k", "32k", "64k", "128k", "256k", "512k", "1M", "2M"];
+const QED_CLUSTERS = QCOW2_CLUSTERS.slice(3);
+const UUID = "01234567-89ab-4cde-8f01-23456789abcd";
 
-/** What each writer offers; `null`: free text. `checkTable` compares it with the program's own list. */
+/** What each writer offers; `null`: free text. `tableFaults` compares it with the program's own list. */
 export const OFFERED = {
-  raw: {},
+  raw: { packaging: ["none", "gzip", "zstd", "gce"] },
   qcow2: {
     compression: ["off", "deflate", "zstd"],
     compat: ["1.1", "0.10"],
-    cluster_size: CLUSTER_SIZES,
+    cluster_size: QCOW2_CLUSTERS,
     extended_l2: ["off", "on"],
     refcount_bits: ["1", "2", "4", "8", "16", "32", "64"],
-    lazy_refcounts: ["off"],
+    lazy_refcounts: ["off", "on"],
+    data_file: null,
+    data_file_raw: ["off", "on"],
   },
   vmdk: {
-    subformat: ["monolithicSparse", "streamOptimized", "monolithicFlat", "vmfs"],
+    subformat: ["monolithicSparse", "streamOptimized", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "vmfs", "vmfsThin"],
     adapter_type: ["lsilogic", "ide", "buslogic", "legacyESX"],
     hwversion: null,
+    zeroed_grain: ["off", "on"],
     cid: null,
+    id: null,
   },
-  vdi: { static: ["off", "on"] },
+  vdi: { static: ["off", "on"], id: null },
+  vpc: { subformat: ["dynamic", "fixed"], id: null },
+  vhdx: {
+    subformat: ["dynamic", "fixed"],
+    block_size: ["auto", "1M", "2M", "4M", "8M", "16M", "32M", "64M", "128M", "256M"],
+    logical_sector_size: ["512", "4096"],
+    id: null,
+  },
+  parallels: { cluster_size: ["64k", "128k", "256k", "512k", "1M", "2M"], bundle: ["off", "on"] },
+  qed: { cluster_size: QED_CLUSTERS, table_size: ["2", "4", "8", "16"] },
+  dmg: { id: null },
+  "android-sparse": { zeros: ["fill", "dont_care"] },
+  xva: {},
+  ova: {},
 };
+
+const FREE_TEXT = { hwversion: ["7", "21"], cid: ["", "89abcdef"], data_file: ["", "disk.data"], id: ["", UUID] };
 
 const DISKS = ["gpt", "odd", "zero", "sparse", "dense"];
+const SPARSE_BYTES = 2 ** 40;
 
-/** Combinations that the program must refuse, or that take too long on this disk. */
+export const bytesOf = (text) => Number.parseInt(text, 10) * { k: 1 << 10, M: 1 << 20 }[text.at(-1)] || Number(text);
+
+/** Combinations that the program must refuse, that change nothing, or that take too long on this disk. */
 const RULES = {
+  // A packed terabyte is a terabyte for those who unpack it.
+  raw: (row) => row.disk !== "sparse" || row.packaging === "none",
   qcow2(row) {
-    if (row.compat === "0.10" && (row.compression === "zstd" || row.extended_l2 === "on" || row.refcount_bits !== "16")) return false;
-    if (row.extended_l2 === "on" && CLUSTER_SIZES.indexOf(row.cluster_size) < CLUSTER_SIZES.indexOf("16k")) return false;
-    if (row.refcount_bits !== "16" && !["1k", "64k", "2M"].includes(row.cluster_size)) return false;
-    return row.disk !== "sparse" || CLUSTER_SIZES.indexOf(row.cluster_size) >= CLUSTER_SIZES.indexOf("8k");
+    const plain16 = row.refcount_bits === "16";
+    if (row.compat === "0.10" && (row.compression === "zstd" || row.extended_l2 === "on" || !plain16)) return false;
+    if (row.compat === "0.10" && (row.lazy_refcounts === "on" || row.data_file !== "")) return false;
+    if (row.data_file !== "" && row.compression !== "off") return false;
+    if (row.data_file === "" && row.data_file_raw === "on") return false;
+    if (row.extended_l2 === "on" && bytesOf(row.cluster_size) < 16 << 10) return false;
+    if (!plain16 && !["1k", "64k", "2M"].includes(row.cluster_size)) return false;
+    return row.disk !== "sparse" || bytesOf(row.cluster_size) >= 8 << 10;
   },
+  vmdk(row) {
+    if (row.zeroed_grain === "on" && !["monolithicSparse", "twoGbMaxExtentSparse"].includes(row.subformat)) return false;
+    // A terabyte would be 513 files.
+    return row.disk !== "sparse" || !row.subformat.startsWith("twoGb");
+  },
+  vhdx(row) {
+    // Whole sectors of 4096 bytes only.
+    if (row.logical_sector_size === "4096" && ["odd", "dense"].includes(row.disk)) return false;
+    // Nobody here reads a fixed one of a terabyte with such sectors.
+    if (row.logical_sector_size === "4096" && row.disk === "sparse" && row.subformat === "fixed") return false;
+    // Blocks larger than the small disks are like each other, and a fixed image of them is all zeros, which qemu-img reads.
+    const isLarge = row.block_size !== "auto" && bytesOf(row.block_size) > 8 << 20;
+    return !isLarge || row.disk === "gpt" || (row.disk === "sparse" && row.subformat === "dynamic");
+  },
+  qed(row) {
+    const [cluster, table] = [bytesOf(row.cluster_size), Number(row.table_size)];
+    const reach = ((cluster * table) / 8) ** 2 * cluster;
+    // qemu counts the reach in 64 bits.
+    if (reach >= 2 ** 64) return false;
+    // The sizes between are alike.
+    if (!["4k", "64k", "2M"].includes(row.cluster_size) && !["odd", "gpt"].includes(row.disk)) return false;
+    return row.disk !== "sparse" || reach >= SPARSE_BYTES;
+  },
+  // Whoever unpacks it writes a terabyte of zeros.
+  "android-sparse": (row) => row.disk !== "sparse" || row.zeros === "dont_care",
 };
 
-const FREE_TEXT = { hwversion: ["7", "21"], cid: ["", "89abcdef"] };
+const PACKED = { raw: ({ packaging }) => packaging !== "none", vmdk: ({ subformat }) => subformat === "streamOptimized" };
+const ALWAYS_PACKED = ["dmg", "ova"];
 
 function targetOf(format, { disk, ...options }) {
   const { compression = "off", ...rest } = options;
-  const list = Object.entries(rest).map(([name, value]) => `${name}=${value}`);
+  const list = Object.entries(rest)
+    .filter(([, value]) => value !== "")
+    .map(([name, value]) => `${name}=${value}`);
   if (compression === "zstd") list.push("compression_type=zstd");
   const words = ["-O", format, ...(compression === "off" ? [] : ["-c"]), ...(list.length > 0 ? ["-o", list.join(",")] : [])];
-  const packed = compression !== "off" || options.subformat === "streamOptimized";
+  const packed = compression !== "off" || ALWAYS_PACKED.includes(format) || (PACKED[format]?.(options) ?? false);
   return { name: `${words.slice(1).join(" ")} of ${disk}`, format, disk, options, words, packed };
 }
 
@@ -53,20 +111,32 @@ export function targets() {
   });
 }
 
-/** One or two of each writer, for conversions from every one to every one. */
+/** One or two of each writer; from and to the common ones all others are converted. */
 export const REPRESENTATIVES = [
   targetOf("raw", { disk: "odd" }),
-  targetOf("qcow2", { disk: "odd", cluster_size: "64k" }),
+  { ...targetOf("qcow2", { disk: "odd", cluster_size: "64k" }), isCommon: true },
   targetOf("qcow2", { disk: "odd", compression: "deflate", cluster_size: "4k" }),
   targetOf("qcow2", { disk: "odd", compression: "zstd", extended_l2: "on" }),
+  targetOf("qcow2", { disk: "odd", data_file: "disk.data" }),
   targetOf("vmdk", { disk: "odd", subformat: "monolithicSparse" }),
-  targetOf("vmdk", { disk: "odd", subformat: "streamOptimized" }),
+  { ...targetOf("vmdk", { disk: "odd", subformat: "streamOptimized" }), isCommon: true },
   targetOf("vmdk", { disk: "odd", subformat: "monolithicFlat" }),
   targetOf("vdi", { disk: "odd", static: "off" }),
   targetOf("vdi", { disk: "odd", static: "on" }),
+  targetOf("vpc", { disk: "odd", subformat: "dynamic" }),
+  targetOf("vpc", { disk: "odd", subformat: "fixed" }),
+  { ...targetOf("vhdx", { disk: "odd", subformat: "dynamic" }), isCommon: true },
+  targetOf("parallels", { disk: "odd" }),
+  targetOf("qed", { disk: "odd" }),
+  targetOf("dmg", { disk: "odd" }),
+  targetOf("android-sparse", { disk: "odd" }),
+  targetOf("raw", { disk: "odd", packaging: "gzip" }),
+  targetOf("raw", { disk: "odd", packaging: "zstd" }),
+  targetOf("xva", { disk: "odd" }),
+  targetOf("ova", { disk: "odd" }),
 ];
 
-/** The program's own list of options and choices against OFFERED: an option that is added there must be tested here. */
+/** The program's own list of writers, options and choices against OFFERED: an option that is added there must be tested here. */
 export async function tableFaults(spindle) {
   const faults = [];
   const say = async (format, option) => (await spindle(["measure", "--size", "1M", "-O", format, "-o", option])).stderr;
@@ -80,10 +150,13 @@ export async function tableFaults(spindle) {
       if (choices !== values.join(", ")) faults.push(`${format} ${name} can be ${choices}, tested are ${values.join(", ")}`);
     }
   }
+  // The list has what is only read, too.
   const { stderr } = await spindle(["measure", "--size", "1M", "-O", "no_such_format"]);
-  const formats = /; (?:known: |there are )(.*?)\.?$/m.exec(stderr)?.[1];
+  const listed = /; there are (.*?)\.?$/m.exec(stderr)?.[1]?.split(", ") ?? [];
+  const written = [];
+  for (const format of listed) if (!/can be read but not written/.test(await say(format, "no_such_option=1"))) written.push(format);
   const known = Object.keys(OFFERED);
-  if (formats === undefined || formats.split(", ").sort().join() !== known.sort().join())
-    faults.push(`the program writes ${formats}, tested are ${known.join(", ")}`);
+  if (written.sort().join() !== known.sort().join())
+    faults.push(`the program writes ${written.join(", ")}, tested are ${known.join(", ")}`);
   return faults;
 }

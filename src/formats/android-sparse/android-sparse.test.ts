@@ -117,6 +117,17 @@ describe("reading", () => {
     await expect(open(build(parts, change))).rejects.toMatchObject({ name: "DiskError", message: expect.stringContaining(message) });
   });
 
+  test("a pattern repeated for terabytes is followed only when asked for; zeros for as long cost nothing", async () => {
+    const fill = (pattern: Uint8Array) => build([[FILL, 0xffff_fff0, pattern]], { blockSize: 4096 });
+    await expect(open(fill(Uint8Array.of(1, 2, 3, 4)))).rejects.toMatchObject({
+      code: "limit",
+      message: expect.stringContaining("--any-size"),
+    });
+    const asked = { ...contextOf(), anySize: true };
+    expect((await androidSparse.open(memorySource("d.simg", fill(Uint8Array.of(1, 2, 3, 4))), asked)).size).toBe(0xffff_fff0 * 4096);
+    expect((await open(fill(new Uint8Array(4)))).size).toBe(0xffff_fff0 * 4096);
+  });
+
   test("damaged chunks are refused, and so is every truncation", async () => {
     await expect(open(build([[0xcac9, 1, new Uint8Array(0)]]))).rejects.toMatchObject({ message: expect.stringContaining("chunkType") });
     await expect(open(build([[RAW, 3, data]]))).rejects.toMatchObject({ message: expect.stringContaining("totalSize") });

@@ -13,9 +13,10 @@ const FILL_PIECE = 1 << 20;
 const MOST_EXTENTS = 4096;
 
 /** Opens an Android sparse image: a list of chunks in the order of the disk. */
-export async function openAndroidSparse(file: ByteSource, { compute, signal }: FormatContext): Promise<Volume> {
+export async function openAndroidSparse(file: ByteSource, { compute, signal, anySize }: FormatContext): Promise<Volume> {
   const image = await readChunks(file, signal);
   const { header, chunks, trailing } = image;
+  if (anySize !== true) requireModest(file, image);
   const notes: Note[] = [];
   if (chunks.some(({ kind }) => kind === "skip"))
     notes.push({ text: "Parts that the image leaves open (“don't care”) read as zeros.", severity: "info" });
@@ -39,6 +40,17 @@ export async function openAndroidSparse(file: ByteSource, { compute, signal }: F
     extents: async (start, length) => listExtents(extents, image.size, start, length),
     ...(hasSums && { verify: (progress, abort) => verifySums(file, image, compute, progress, abort) }),
   };
+}
+
+/** Fills that come to more than this and than so many times the file are followed only when the user says so, as packed streams are. */
+const BOMB_BYTES = 2 * 2 ** 30;
+const BOMB_RATIO = 400;
+
+function requireModest(file: ByteSource, { chunks }: SparseImage): void {
+  const filled = chunks.reduce((sum, { kind, length }) => sum + (kind === "fill" ? length : 0), 0);
+  if (filled <= BOMB_BYTES || filled < file.size * BOMB_RATIO) return;
+  const message = `${file.name} has ${file.size} bytes and its fill chunks come to ${filled}: it is followed only when asked for (--any-size)`;
+  throw new DiskError("limit", message, { file: file.name });
 }
 
 function listExtents(chunks: readonly Chunk[], dataSize: number, start: number, length: number): readonly Extent[] {
