@@ -19,7 +19,7 @@ const LARGEST_STATE = 72 << 20;
 const INPUT = 1 << 20;
 /** A stream that becomes larger than this and than so many times what the outermost file has of it is followed only when the user says so. */
 const BOMB_BYTES = 2 * 2 ** 30;
-const BOMB_RATIO = 400;
+const BOMB_RATIO = 200;
 
 /** What is known of the plain bytes beforehand; they are held to it. */
 export interface Expected {

@@ -87,6 +87,11 @@ export async function planConvert(
   const losses = lossesOf(target, spec);
   const blocked = losses.some((loss) => loss.severity === "blocker");
   const writer = blocked ? null : target.create(spec, withoutSums(ports.compute));
+  if (writer !== null && writer.files[0] !== request.name)
+    throw new DiskError(
+      "usage",
+      `“${request.name}” cannot be the name of a ${request.format} image: it would be written as “${writer.files[0]}”`,
+    );
   const measure = writer && createMeasure(writer);
   const onData = (start: number, length: number): void => measure?.add(start, length);
   const mapped = await survey(disk, { cells: 1, salvage: request.salvage, onData }, signal);

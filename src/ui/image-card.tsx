@@ -27,7 +27,7 @@ export function ImageArticle({ entry }: { readonly entry: Entry }) {
             {card.label}
             {card.wrapping.length > 0 && ` in ${card.wrapping.toReversed().join(" in ")}`}
             {card.variant !== "" && <span>{card.variant}</span>}
-            {card.encrypted && <span>{card.locked ? "encrypted" : "encrypted, unlocked"}</span>}
+            {card.encrypted && <span>{card.locked || card.unsupported.length > 0 ? "encrypted" : "encrypted, unlocked"}</span>}
           </p>
         )}
         <button

@@ -44,7 +44,7 @@ export async function openAndroidSparse(file: ByteSource, { compute, signal, any
 
 /** Fills that come to more than this and than so many times the file are followed only when the user says so, as packed streams are. */
 const BOMB_BYTES = 2 * 2 ** 30;
-const BOMB_RATIO = 400;
+const BOMB_RATIO = 200;
 
 function requireModest(file: ByteSource, { chunks }: SparseImage): void {
   const filled = chunks.reduce((sum, { kind, length }) => sum + (kind === "fill" ? length : 0), 0);

@@ -1,5 +1,5 @@
 import { DiskError } from "../../core/errors.ts";
-import type { ByteSource, CheckReport, Finding, OpenContext, Range } from "../../core/model.ts";
+import type { ByteSource, CheckReport, Finding, OpenContext, Range, VerifyProgress } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
 import { type BlockTable, chunksOf, hasData } from "./block-tables.ts";
 import { faultOf, type Segment, SOUND } from "./chunk-map.ts";
@@ -22,6 +22,20 @@ export async function checkDmg(file: ByteSource, { compute }: OpenContext, signa
   check.dataFork();
   await check.checksums();
   return check.report();
+}
+
+/** The CRC-32 sums alone; the first that does not agree is a `corrupt` DiskError. */
+export async function verifyDmg(file: ByteSource, { compute }: OpenContext, progress: VerifyProgress, signal?: AbortSignal): Promise<void> {
+  const check = new Check(file, { ...(await readDmg(file, compute)), notes: [] }, compute, signal);
+  progress(0, file.size);
+  await check.checksums();
+  const [fault] = check.report().findings.filter(({ severity }) => severity === "corruption");
+  if (fault !== undefined)
+    throw new DiskError("corrupt", `${file.name}: dmg: ${fault.text}`, {
+      file: file.name,
+      at: fault.at ?? 0,
+      guest: fault.guest ?? undefined,
+    });
 }
 
 class Check {

@@ -1,5 +1,5 @@
 import type { DiskFormat } from "../../core/model.ts";
-import { checkDmg } from "./check.ts";
+import { checkDmg, verifyDmg } from "./check.ts";
 import { target } from "./options.ts";
 import { openDmg } from "./reader.ts";
 import { asciiAt, ENCRYPTED_HEAD, ENCRYPTED_TAIL, TRAILER_BYTES, TRAILER_SIGNATURE, Trailer } from "./spec.ts";
@@ -10,7 +10,10 @@ export const dmg: DiskFormat = {
   extensions: ["dmg"],
   spec: "https://github.com/libyal/libmodi/blob/main/documentation/Mac%20OS%20disk%20image%20types.asciidoc",
   probe,
-  open: openDmg,
+  async open(file, context) {
+    const volume = await openDmg(file, context);
+    return { ...volume, verify: (progress, signal) => verifyDmg(file, context, progress, signal) };
+  },
   check: checkDmg,
   target,
 };

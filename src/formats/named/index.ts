@@ -42,6 +42,17 @@ const KINDS: readonly Kind[] = [
     ],
   },
   {
+    id: "lzma",
+    label: "LZMA file",
+    extensions: ["lzma", "lz", "lzo", "z"],
+    spec: "https://tukaani.org/lzma/",
+    advice: "Unpack it first.",
+    magics: [
+      [0, "LZIP"],
+      [0, "\x89LZO\0\r\n\x1a\n"],
+    ],
+  },
+  {
     id: "7z",
     label: "7z archive",
     extensions: ["7z"],

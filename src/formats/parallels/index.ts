@@ -9,7 +9,7 @@ import { createParallels } from "./writer.ts";
 export const parallels: DiskFormat = {
   id: "parallels",
   label: "Parallels",
-  extensions: ["hdd", "hds"],
+  extensions: ["hdd", "hds", "parallels"],
   spec: "https://www.qemu.org/docs/master/interop/parallels.html",
   probe: (head) => hasMagic(head) || hasDescriptor(head),
   async open(file, context) {
