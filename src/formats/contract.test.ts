@@ -31,10 +31,10 @@ const SEED = Number(process.env["CONTRACT_SEED"] ?? 1);
 
 type Options = Readonly<Record<string, string>>;
 const writable = DISK_FORMATS.flatMap((format) => (format.target === undefined ? [] : [{ format, target: format.target }]));
-const rows = writable.flatMap(({ format, target }) =>
+const all = writable.flatMap(({ format, target }) =>
   optionVariants(target).map((options) => ({ format, target, options, title: [format.id, ...Object.entries(options).flat()].join(" ") })),
 );
-type Row = (typeof rows)[number];
+type Row = (typeof all)[number];
 
 const write = ({ format, target }: Pick<Row, "format" | "target">, disk: TestDisk, options: Options) =>
   writeImage(target.create(specFor(target, disk.size, `disk.${format.extensions[0]}`, options), testCompute()), disk);
@@ -67,9 +67,12 @@ const SAMPLE: TestDisk = {
 };
 const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 
+/** Rows that cannot hold the sample (sectors of 4096 bytes) are tested in the format's folder. */
+const rows = all.filter((row) => !isBlocked(row, SAMPLE, row.options));
+
 describe.each(rows)("$title", (row) => {
   const { format, options } = row;
-  test.skipIf(isBlocked(row, SAMPLE, options))("read(write(disk)) is the disk, and the writer's sizes are the files'", async () => {
+  test("read(write(disk)) is the disk, and the writer's sizes are the files'", async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryDisk(3 * MIB), async (disk) => {
         const image = await write(row, disk, options);
@@ -88,7 +91,7 @@ describe.each(rows)("$title", (row) => {
     );
   });
 
-  test.skipIf(isBlocked(row, SAMPLE, options))("the same disk gives the same files, and our own check finds no fault", async () => {
+  test("the same disk gives the same files, and our own check finds no fault", async () => {
     const [first, second] = [await write(row, SAMPLE, options), await write(row, SAMPLE, options)];
     expect(second.sizes).toEqual(first.sizes);
     for (const [i, file] of first.files.entries())
@@ -97,26 +100,24 @@ describe.each(rows)("$title", (row) => {
     if (report !== undefined) expect(report).toMatchObject({ corruptions: 0, leaks: 0, findings: [] });
   });
 
-  test.skipIf(qemu === null || !isForQemu(row) || isBlocked(row, SAMPLE, options))(
-    "qemu-img finds the same disk and no fault",
-    async () => {
-      const place = mkdtempSync(join(folder, "qemu-"));
-      const image = await write(row, SAMPLE, options);
-      const path = image.save(place);
-      for (const [i, file] of image.files.entries()) expect(statSync(join(place, file.name)).size).toBe(image.sizes[i]);
-      writeFileSync(join(place, "expected"), diskBytes(SAMPLE));
-      expect(qemu!.must(["compare", "-f", format.id, "-F", "raw", path, join(place, "expected")])).toContain("identical");
-      const info = JSON.parse(qemu!.must(["info", "--output=json", "-f", format.id, path])) as { "virtual-size": number };
-      expect(info["virtual-size"]).toBe(SAMPLE.size);
-      const check = qemu!.run(["check", "-f", format.id, path]);
-      if (!check.stderr.includes("does not support checks")) expect(check).toMatchObject({ status: 0 });
-      rmSync(place, { recursive: true });
-    },
-  );
+  const judged = isForQemu(row) ? test.skipIf(qemu === null) : null;
+  judged?.("qemu-img finds the same disk and no fault", async () => {
+    const place = mkdtempSync(join(folder, "qemu-"));
+    const image = await write(row, SAMPLE, options);
+    const path = image.save(place);
+    for (const [i, file] of image.files.entries()) expect(statSync(join(place, file.name)).size).toBe(image.sizes[i]);
+    writeFileSync(join(place, "expected"), diskBytes(SAMPLE));
+    expect(qemu!.must(["compare", "-f", format.id, "-F", "raw", path, join(place, "expected")])).toContain("identical");
+    const info = JSON.parse(qemu!.must(["info", "--output=json", "-f", format.id, path])) as { "virtual-size": number };
+    expect(info["virtual-size"]).toBe(SAMPLE.size);
+    const check = qemu!.run(["check", "-f", format.id, path]);
+    if (!check.stderr.includes("does not support checks")) expect(check).toMatchObject({ status: 0 });
+    rmSync(place, { recursive: true });
+  });
 
   const args = row.target.qemuArguments(specFor(row.target, SAMPLE.size, "disk", options));
   if (args !== null)
-    test.skipIf(qemu === null || isBlocked(row, SAMPLE, options))("what qemu-img writes with the same options reads the same", async () => {
+    test.skipIf(qemu === null)("what qemu-img writes with the same options reads the same", async () => {
       const place = mkdtempSync(join(folder, "qemu-"));
       writeFileSync(join(place, "in.raw"), diskBytes(SAMPLE));
       const name = `out.${format.extensions[0]}`;
@@ -129,7 +130,7 @@ describe.each(rows)("$title", (row) => {
       rmSync(place, { recursive: true });
     });
 
-  test.skipIf(isBlocked(row, SAMPLE, options))("an empty disk and a far block of a large one", async () => {
+  test("an empty disk and a far block of a large one", async () => {
     const empty = await reopen(row, await write(row, { size: MIB, pieces: [] }, options));
     expect((await readVolume(empty)).every((byte) => byte === 0)).toBe(true);
     // What lies in a stream can only be reached by unpacking all that is ahead of it.
@@ -222,7 +223,7 @@ function isAnotherImage(format: DiskFormat, image: WrittenImage, at: number, val
 
 describe.each(rows.filter(({ format }) => format.id !== "raw"))("$title, damaged", (row) => {
   const { format, options } = row;
-  test.skipIf(isBlocked(row, SAMPLE, options))("altered headers and tables give a DiskError or the right bytes", async () => {
+  test("altered headers and tables give a DiskError or the right bytes", async () => {
     const image = await write(row, SAMPLE, options);
     const file = image.files[0] as SparseFile;
     const places = await metadataOf(image, await openWritten(format, image));
@@ -249,7 +250,7 @@ describe.each(rows.filter(({ format }) => format.id !== "raw"))("$title, damaged
     );
   });
 
-  test.skipIf(isBlocked(row, SAMPLE, options))("a file that was cut off never gives wrong bytes without a word", async () => {
+  test("a file that was cut off never gives wrong bytes without a word", async () => {
     const image = await write(row, SAMPLE, options);
     const file = image.files[0] as SparseFile;
     for (let i = 0; i < 20; i++) {

@@ -276,34 +276,35 @@ describe.skipIf(program === null)("what the zstd program makes", () => {
 
 const folder = generatedFolder("malformed");
 const malformed = folder === null ? null : join(folder, "box");
-describe.skipIf(malformed === null || !existsSync(malformed))("malformed files", () => {
-  it.each([
-    ["win-max", "limit", /Window_Size/],
-    ["win31", "limit", /Window_Size/],
-    ["flip", "corrupt", /./],
-    ["cut", "corrupt", /truncated/],
-  ] as const)("%s is refused: %s", (name, code, message) => {
-    const error = failure(zstd(), readFileSync(join(malformed as string, `${name}.raw.zst`)));
-    expect(error.code).toBe(code);
-    expect(error.message).toMatch(message);
+if (malformed !== null && existsSync(malformed))
+  describe("malformed files", () => {
+    it.each([
+      ["win-max", "limit", /Window_Size/],
+      ["win31", "limit", /Window_Size/],
+      ["flip", "corrupt", /./],
+      ["cut", "corrupt", /truncated/],
+    ] as const)("%s is refused: %s", (name, code, message) => {
+      const error = failure(zstd(), readFileSync(join(malformed as string, `${name}.raw.zst`)));
+      expect(error.code).toBe(code);
+      expect(error.message).toMatch(message);
+    });
+    it("bomb-1g is 1 GiB of zeros, in the memory of its window", () => {
+      const packed = readFileSync(join(malformed as string, "bomb-1g.raw.zst"));
+      const decoder = zstd();
+      const output = new Uint8Array(MIB);
+      const zeros = new Uint8Array(MIB);
+      let size = 0;
+      for (let at = 0, ended = false; !ended; ) {
+        const step = decoder.step(packed.subarray(at), true, output);
+        sameBytes(output.subarray(0, step.given), zeros.subarray(0, step.given));
+        at += step.taken;
+        size += step.given;
+        ended = step.ended;
+        if (size % (64 * MIB) === 0) expect(decoder.save().bytes).toBeLessThan(9 * MIB);
+      }
+      expect(size).toBe(2 ** 30);
+    });
   });
-  it("bomb-1g is 1 GiB of zeros, in the memory of its window", () => {
-    const packed = readFileSync(join(malformed as string, "bomb-1g.raw.zst"));
-    const decoder = zstd();
-    const output = new Uint8Array(MIB);
-    const zeros = new Uint8Array(MIB);
-    let size = 0;
-    for (let at = 0, ended = false; !ended; ) {
-      const step = decoder.step(packed.subarray(at), true, output);
-      sameBytes(output.subarray(0, step.given), zeros.subarray(0, step.given));
-      at += step.taken;
-      size += step.given;
-      ended = step.ended;
-      if (size % (64 * MIB) === 0) expect(decoder.save().bytes).toBeLessThan(9 * MIB);
-    }
-    expect(size).toBe(2 ** 30);
-  });
-});
 
 it("is what the loader gives", async () => {
   sameBytes(unpackStream(await loadStreamDecoder("zstd"), zstdZeros(5000), WHOLE).bytes, Buffer.alloc(5000));
