@@ -26,7 +26,7 @@ function chosenStages() {
 }
 
 /** Runs a test runner that leaves its report in a file. */
-async function runner(name, file, args, read, env = {}, seconds = 600) {
+async function runner(name, file, args, read, env = {}, seconds = 900) {
   const path = join(reports, `${name}.json`);
   rmSync(path, { force: true });
   const { code } = await runNode(file, args(path), { env: { SPINDLE_TALLY: path, PLAYWRIGHT_JSON_OUTPUT_FILE: path, ...env }, seconds });

@@ -95,12 +95,12 @@ const checkWrite = (context, target, folder) =>
   rowIn(context.section, `write ${target.name}`, folder, async () => {
     const { spindle, disks } = context;
     const source = sourceOf(disks, target);
-    const image = `disk.${target.format}`;
+    const image = target.file;
     const out = join(folder, "out");
     mkdirSync(out);
     const result = await spindle(["convert", ...target.words, source, image], { cwd: out, seconds: MOST_SECONDS });
     if (result.code !== 0) return successFault(result);
-    const foreseen = await measureFaults(spindle, target, source, image, out, MOST_SECONDS);
+    const foreseen = await measureFaults(spindle, target, source, out, MOST_SECONDS);
     return [...foreseen, ...(await imageFaults(context, target, image, join(disks, `${target.disk}.raw`), out))];
   });
 
@@ -111,8 +111,8 @@ async function checkPairs({ section, spindle, qemuImg, disks, work }) {
   for (const [i, target] of REPRESENTATIVES.entries()) {
     const folder = join(work, `from-${i}`);
     mkdirSync(folder);
-    const result = await spindle(["convert", ...target.words, disk, `disk.${target.format}`], { cwd: folder });
-    if (result.code === 0) sources.push({ ...target, image: join(folder, `disk.${target.format}`) });
+    const result = await spindle(["convert", ...target.words, disk, target.file], { cwd: folder });
+    if (result.code === 0) sources.push({ ...target, image: join(folder, target.file) });
     else section.fail(`from ${target.name}`, successFault(result));
   }
   const pairs = sources
@@ -121,7 +121,7 @@ async function checkPairs({ section, spindle, qemuImg, disks, work }) {
   await forEachOf([...pairs.entries()], ([i, { from, to }]) => {
     const folder = join(work, `pair-${i}`);
     return rowIn(section, `from ${from.name} to ${to.name}`, folder, async () => {
-      const image = `disk.${to.format}`;
+      const image = to.file;
       const result = await spindle(["convert", ...to.words, from.image, image], { cwd: folder });
       if (result.code !== 0) return successFault(result);
       if (driverOf(to) !== null) return identicalFault(qemuImg, ["-f", "raw", "-F", to.format, disk, image], folder);

@@ -49,7 +49,11 @@ const SPARSE_BYTES = 2 ** 40;
 
 export const bytesOf = (text) => Number.parseInt(text, 10) * { k: 1 << 10, M: 1 << 20 }[text.at(-1)] || Number(text);
 
-/** Combinations that the program must refuse, that change nothing, or that take too long on this disk. */
+/** Sizes between the smallest, the usual and the largest are alike: they are tried with two disks. */
+const SIZES = ["1k", "4k", "64k", "1M", "2M"];
+const isUsual = (size, { disk }) => SIZES.includes(size) || disk === "odd" || disk === "gpt";
+
+/** Combinations that the program must refuse, that change nothing, that are like others, or that take too long on this disk. */
 const RULES = {
   // A packed terabyte is a terabyte for those who unpack it.
   raw: (row) => row.disk !== "sparse" || row.packaging === "none",
@@ -61,10 +65,14 @@ const RULES = {
     if (row.data_file === "" && row.data_file_raw === "on") return false;
     if (row.extended_l2 === "on" && bytesOf(row.cluster_size) < 16 << 10) return false;
     if (!plain16 && !["1k", "64k", "2M"].includes(row.cluster_size)) return false;
-    return row.disk !== "sparse" || bytesOf(row.cluster_size) >= 8 << 10;
+    return isUsual(row.cluster_size, row) && (row.disk !== "sparse" || bytesOf(row.cluster_size) >= 8 << 10);
   },
   vmdk(row) {
     if (row.zeroed_grain === "on" && !["monolithicSparse", "twoGbMaxExtentSparse"].includes(row.subformat)) return false;
+    // One word of the descriptor, which the same code writes for all.
+    if (row.adapter_type !== "lsilogic" && (row.disk !== "odd" || !["monolithicSparse", "streamOptimized", "vmfs"].includes(row.subformat)))
+      return false;
+    if (row.subformat === "vmfsThin" && row.disk !== "odd" && row.disk !== "gpt") return false;
     // A terabyte would be 513 files.
     return row.disk !== "sparse" || !row.subformat.startsWith("twoGb");
   },
@@ -75,15 +83,16 @@ const RULES = {
     if (row.logical_sector_size === "4096" && row.disk === "sparse" && row.subformat === "fixed") return false;
     // Blocks larger than the small disks are like each other, and a fixed image of them is all zeros, which qemu-img reads.
     const isLarge = row.block_size !== "auto" && bytesOf(row.block_size) > 8 << 20;
-    return !isLarge || row.disk === "gpt" || (row.disk === "sparse" && row.subformat === "dynamic");
+    if (isLarge && row.disk !== "gpt" && (row.disk !== "sparse" || row.subformat !== "dynamic")) return false;
+    return row.block_size === "auto" || isUsual(row.block_size, row);
   },
+  parallels: (row) => isUsual(row.cluster_size, row),
   qed(row) {
     const [cluster, table] = [bytesOf(row.cluster_size), Number(row.table_size)];
     const reach = ((cluster * table) / 8) ** 2 * cluster;
     // qemu counts the reach in 64 bits.
     if (reach >= 2 ** 64) return false;
-    // The sizes between are alike.
-    if (!["4k", "64k", "2M"].includes(row.cluster_size) && !["odd", "gpt"].includes(row.disk)) return false;
+    if (!isUsual(row.cluster_size, row) || (row.table_size !== "4" && !SIZES.includes(row.cluster_size))) return false;
     return row.disk !== "sparse" || reach >= SPARSE_BYTES;
   },
   // Whoever unpacks it writes a terabyte of zeros.
@@ -93,6 +102,9 @@ const RULES = {
 const PACKED = { raw: ({ packaging }) => packaging !== "none", vmdk: ({ subformat }) => subformat === "streamOptimized" };
 const ALWAYS_PACKED = ["dmg", "ova"];
 
+/** Where it is not the format's name; `spindle measure` expects the file to be named so. */
+const EXTENSIONS = { vpc: "vhd", parallels: "hdd", "android-sparse": "simg" };
+
 function targetOf(format, { disk, ...options }) {
   const { compression = "off", ...rest } = options;
   const list = Object.entries(rest)
@@ -101,7 +113,8 @@ function targetOf(format, { disk, ...options }) {
   if (compression === "zstd") list.push("compression_type=zstd");
   const words = ["-O", format, ...(compression === "off" ? [] : ["-c"]), ...(list.length > 0 ? ["-o", list.join(",")] : [])];
   const packed = compression !== "off" || ALWAYS_PACKED.includes(format) || (PACKED[format]?.(options) ?? false);
-  return { name: `${words.slice(1).join(" ")} of ${disk}`, format, disk, options, words, packed };
+  const file = `disk.${EXTENSIONS[format] ?? format}`;
+  return { name: `${words.slice(1).join(" ")} of ${disk}`, format, disk, options, words, packed, file };
 }
 
 export function targets() {
@@ -125,7 +138,7 @@ export const REPRESENTATIVES = [
   targetOf("vdi", { disk: "odd", static: "on" }),
   targetOf("vpc", { disk: "odd", subformat: "dynamic" }),
   targetOf("vpc", { disk: "odd", subformat: "fixed" }),
-  { ...targetOf("vhdx", { disk: "odd", subformat: "dynamic" }), isCommon: true },
+  targetOf("vhdx", { disk: "odd", subformat: "dynamic" }),
   targetOf("parallels", { disk: "odd" }),
   targetOf("qed", { disk: "odd" }),
   targetOf("dmg", { disk: "odd" }),

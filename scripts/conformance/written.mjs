@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import { TIB } from "./disks.mjs";
 import { checkFaults, infoFaults } from "./facts.mjs";
 import { opinionFaults, unpackAppliance } from "./opinions.mjs";
-import { oneLine } from "./programs.mjs";
+import { ending, oneLine } from "./programs.mjs";
 import { bytesOf } from "./targets.mjs";
 import { successFault } from "./verdicts.mjs";
 
@@ -18,8 +18,9 @@ export const driverOf = ({ format, options }) =>
   QEMU_FORMATS.includes(format) && (options.packaging ?? "none") === "none" && options.logical_sector_size !== "4096" ? format : null;
 
 export async function identicalFault(qemuImg, words, cwd) {
-  const { code, stdout, stderr } = await qemuImg.run(["compare", ...words], { cwd });
-  return code === 0 && stdout.trim() === "Images are identical." ? "" : `qemu-img compare: ${oneLine(stdout + stderr)}`;
+  const result = await qemuImg.run(["compare", ...words], { cwd, seconds: 180 });
+  if (result.code === 0 && result.stdout.trim() === "Images are identical.") return "";
+  return `qemu-img compare: ${ending(result)}: ${oneLine(result.stdout + result.stderr)}`;
 }
 
 /** Faults of `image` (a name in `folder`), which holds the disk in the file `disk`. */
@@ -140,15 +141,15 @@ function optionFaults({ format, options }, info) {
  * `measure --exact` foresees the size to the byte; without it what is foreseen is enough, and exact where nothing is packed and no
  * byte is zero. `folder` holds what was written, and nothing else.
  */
-export async function measureFaults(spindle, target, source, image, folder, seconds) {
+export async function measureFaults(spindle, target, source, folder, seconds) {
   const written = readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
-  // Descriptors and archives have the name of the output in them: it is measured under that name.
+  // Descriptors and archives have the name of the output in them, which is foreseen to be like the source's.
   const links = join(folder, "in");
   mkdirSync(links);
-  symlinkSync(source, join(links, image));
+  symlinkSync(source, join(links, "disk.raw"));
   const from = source.endsWith(".qcow2") ? "qcow2" : "raw";
   const measure = async (...more) => {
-    const result = await spindle(["measure", "--output=json", ...more, "-f", from, ...target.words, join(links, image)], { seconds });
+    const result = await spindle(["measure", "--output=json", ...more, "-f", from, ...target.words, join(links, "disk.raw")], { seconds });
     return result.code === 0 ? JSON.parse(result.stdout).required : `measure: ${successFault(result)}`;
   };
   const exact = await measure("--exact");
