@@ -6,7 +6,7 @@ import { checkExitCodes } from "./exit-codes.mjs";
 import { infoFaults, mapFaults } from "./facts.mjs";
 import { libvhdiPython, OPINION_PROGRAMS } from "./opinions.mjs";
 import { forEachOf } from "./report.mjs";
-import { REPRESENTATIVES, tableFaults, targets } from "./targets.mjs";
+import { isFull, REPRESENTATIVES, tableFaults, targets } from "./targets.mjs";
 import { PASSPHRASE, readableVariants } from "./variants.mjs";
 import { successFault } from "./verdicts.mjs";
 import { driverOf, identicalFault, imageFaults, measureFaults } from "./written.mjs";
@@ -117,7 +117,7 @@ async function checkPairs({ section, spindle, qemuImg, disks, work }) {
   }
   const pairs = sources
     .flatMap((from) => REPRESENTATIVES.map((to) => ({ from, to })))
-    .filter(({ from, to }) => from.isCommon || to.isCommon);
+    .filter(({ from, to }, i) => (from.isCommon || to.isCommon) && (isFull || i % 4 === 0));
   await forEachOf([...pairs.entries()], ([i, { from, to }]) => {
     const folder = join(work, `pair-${i}`);
     return rowIn(section, `from ${from.name} to ${to.name}`, folder, async () => {

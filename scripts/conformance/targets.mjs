@@ -120,9 +120,14 @@ function targetOf(format, { disk, ...options }) {
 export function targets() {
   return Object.entries(OFFERED).flatMap(([format, offered]) => {
     const choices = Object.entries(offered).map(([name, values]) => [name, values ?? FREE_TEXT[name]]);
-    return pairwise({ ...Object.fromEntries(choices), disk: DISKS }, RULES[format]).map((row) => targetOf(format, row));
+    const rows = pairwise({ ...Object.fromEntries(choices), disk: DISKS }, RULES[format]).map((row) => targetOf(format, row));
+    return isFull || rows.length <= MOST_USUAL ? rows : rows.filter((_, i) => i % Math.ceil(rows.length / MOST_USUAL) === 0);
   });
 }
+
+/** Every combination takes many minutes: `SPINDLE_FULL=1` tries them all, the usual run an even choice of so many for each format. */
+export const isFull = process.env.SPINDLE_FULL !== undefined;
+const MOST_USUAL = 16;
 
 /** One or two of each writer; from and to the common ones all others are converted. */
 export const REPRESENTATIVES = [
