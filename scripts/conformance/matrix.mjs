@@ -27,7 +27,8 @@ export async function checkMatrix(section, context) {
   }
   for (const name of OPINION_PROGRAMS) if (judges[name] === null) section.skip(`judge ${name}`, "not installed");
   const python = await libvhdiPython();
-  if (python === null) section.skip("judge libvhdi", "its Python module is not installed (Debian package python3-libvhdi)");
+  // A second opinion on top of qemu-img, 7-Zip and vhdiinfo; rows that nobody judges fail in any case.
+  if (python === null) console.log("matrix: libvhdi's Python module (python3-libvhdi) is not installed; the other judges decide");
   for (const name of ["sfdisk", "mkfs.ext4"]) if (judges[name] === null) section.skip(`${name} content`, "not installed");
   const disks = join(work, "disks");
   mkdirSync(disks, { recursive: true });

@@ -28,7 +28,8 @@ const NO_ATTRIBUTES: ReadonlyMap<string, string> = new Map();
 const ENTITIES: Readonly<Record<string, string>> = { lt: "<", gt: ">", amp: "&", apos: "'", quot: '"' };
 const SPACE = /[ \t\r\n]+/y;
 const NAME = /[A-Za-z_:][\w:.-]*/y;
-const VALUE = /"([^"<]*)"|'([^'<]*)'/y;
+/** Also a plain word without quotes, which real descriptors have and no other reading is possible of. */
+const VALUE = /"([^"<]*)"|'([^'<]*)'|([\w.:#-]+)/y;
 const DECLARATION = /<\?xml[ \t\r\n][^?<>]*\?>/y;
 
 /** The root element; throws `XmlError`. */
@@ -130,7 +131,7 @@ class Reader {
       const value = this.match(VALUE);
       if (value === null) throw new XmlError(`${name} has no quoted value`, at);
       if (attributes.has(name)) throw new XmlError(`${name} is there twice`, at);
-      attributes.set(name, this.resolve(value[1] ?? value[2] ?? "", at));
+      attributes.set(name, this.resolve(value[1] ?? value[2] ?? value[3] ?? "", at));
     }
     return attributes ?? NO_ATTRIBUTES;
   }
