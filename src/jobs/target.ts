@@ -102,6 +102,8 @@ export function createMeasure(writer: ImageWriter): Measure {
 
 /** Units after which a fully allocated image is taken to grow evenly. */
 const EVEN_AFTER = 2 ** 20;
+/** The same in bytes, for large units. */
+const EVEN_BYTES = 2 ** 36;
 
 /** Sum of the file sizes of an image in which every unit is stored; extrapolated (to about a table's size) for huge disks. */
 export function fullyAllocatedSize(target: TargetFormat, spec: TargetSpec, compute: Compute): number {
@@ -112,7 +114,7 @@ export function fullyAllocatedSize(target: TargetFormat, spec: TargetSpec, compu
     measure.add(0, bytes);
     return measure.finish().sizes.reduce((sum, size) => sum + size, 0);
   };
-  const even = EVEN_AFTER * unit;
+  const even = Math.min(EVEN_AFTER * unit, EVEN_BYTES);
   if (spec.size <= even) return upTo(spec.size);
   const [half, whole] = [upTo(even / 2), upTo(even)];
   return Math.ceil(whole + ((whole - half) / (even / 2)) * (spec.size - even));
