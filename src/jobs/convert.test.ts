@@ -49,17 +49,18 @@ async function convert(
   let sink: MemorySink | null = null;
   const createSink = async (names: readonly string[]) => (sink = memorySink(names, tamper));
   const plan = await planConvert(disk, request, { pool, compute: contextOf().compute }, signal);
+  let result: Run["result"];
   try {
-    const result = await runConvert(plan, { pool, compute: contextOf().compute, createSink, breathe }, quiet, signal);
-    const made = sink as unknown as MemorySink;
-    const total = made.files.reduce((sum, file) => sum + file.size, 0);
-    expect(total).toBeLessThanOrEqual(plan.logicalBytes);
-    expect(result.written).toBeLessThanOrEqual(plan.outputBytes);
-    return { sink: made, result };
+    result = await runConvert(plan, { pool, compute: contextOf().compute, createSink, breathe }, quiet, signal);
   } catch (error) {
     if (sink !== null) expect((sink as MemorySink).ended).toBe("aborted");
     throw error;
   }
+  const made = sink as unknown as MemorySink;
+  const total = made.files.reduce((sum, file) => sum + file.size, 0);
+  expect(total).toBeLessThanOrEqual(plan.logicalBytes);
+  expect(result.written).toBeLessThanOrEqual(plan.outputBytes);
+  return { sink: made, result };
 }
 const bytesOf = async (file: ByteSource): Promise<Uint8Array> => file.read(0, file.size);
 
@@ -88,7 +89,8 @@ describe("every writer and option", () => {
         const back = await convert(written, requestFor("raw"));
         expect(Buffer.compare(await bytesOf(back.sink.files[0] as SparseFile), diskBytes(disk))).toBe(0);
       }),
-      { numRuns: 4 },
+      // Among them the smallest disk there is, which does not shrink.
+      { numRuns: 4, examples: [[{ size: 512, pieces: [{ start: 0, bytes: noise(512, 5) }] }]] },
     );
   });
 

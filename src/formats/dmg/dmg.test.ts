@@ -479,9 +479,8 @@ describe("writing", () => {
     const path = (await write(size)).save(place);
     sevenZip!.run(["x", `-o${join(place, "out")}`, path]);
     const [name] = readdirSync(join(place, "out"));
-    // Of the size in the trailer it takes no notice: whole chunks come out.
-    const out = readFileSync(join(place, "out", name!));
-    expect(Buffer.compare(out, diskBytes(disk(size), 0, 5 * MIB))).toBe(0);
+    // Of the size in the trailer it takes no notice: the chunks themselves end where the disk does.
+    expect(Buffer.compare(readFileSync(join(place, "out", name!)), diskBytes(disk(size)))).toBe(0);
   });
 
   const dmg2img = judge("dmg2img");
@@ -489,7 +488,7 @@ describe("writing", () => {
     const place = mkdtempSync(join(folder, "d2i-"));
     const path = (await write(size)).save(place);
     dmg2img!.must(["-s", path, join(place, "out")]);
-    expect(Buffer.compare(readFileSync(join(place, "out")), diskBytes(disk(size), 0, 5 * MIB))).toBe(0);
+    expect(Buffer.compare(readFileSync(join(place, "out")), diskBytes(disk(size)))).toBe(0);
   });
 
   const qemu = judge("qemu-img");

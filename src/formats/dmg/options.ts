@@ -44,12 +44,6 @@ function losses(spec: TargetSpec): readonly Loss[] {
     });
   if (size % SECTOR !== 0)
     list.push({ what: "The disk does not end with a whole sector", why: `A DMG counts sectors of ${SECTOR} bytes.`, severity: "blocker" });
-  else if (size % CHUNK_BYTES !== 0)
-    list.push({
-      what: "Some tools may show zeros past the end of the disk",
-      why: `The size is not a multiple of ${CHUNK_BYTES} bytes, so the last chunk may be longer than the disk. The stated size is exact.`,
-      severity: "note",
-    });
   if (size / CHUNK_BYTES > MOST_QEMU_CHUNKS)
     list.push({
       what: "Too much data for qemu-img to read",

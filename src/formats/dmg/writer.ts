@@ -91,7 +91,7 @@ PLST.set([1, 0, 1], 517);
 export class DmgWriter implements ImageWriter {
   readonly unit = CHUNK_BYTES;
   readonly files: readonly string[];
-  readonly encoding = { codec: "zlib", window: 32768, keep: "smaller" } as const;
+  readonly encoding = { codec: "zlib", window: 32768, keep: "smaller", cut: true } as const;
   readonly sequential = true;
   readonly #spec: TargetSpec;
   readonly #segmentId: Uint8Array;
@@ -113,8 +113,7 @@ export class DmgWriter implements ImageWriter {
 
   put(index: number, block: Block): readonly Write[] {
     const first = (index * CHUNK_BYTES) / SECTOR;
-    // A packed unit gives all of its bytes, so the chunk and the table have them all, past the end of the disk too; the trailer has not.
-    const sectors = block.kind === "packed" ? CHUNK_BYTES / SECTOR : Math.min(CHUNK_BYTES / SECTOR, this.#spec.size / SECTOR - first);
+    const sectors = Math.min(CHUNK_BYTES / SECTOR, this.#spec.size / SECTOR - first);
     const bytes = block.kind === "packed" ? block.bytes : block.bytes.subarray(0, sectors * SECTOR);
     this.#skipTo(first);
     this.#addChunk(block.kind === "packed" ? KIND_ZLIB : KIND_RAW, first, sectors, bytes.length);
