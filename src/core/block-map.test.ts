@@ -1,15 +1,20 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { createKernels } from "../kernels/index.ts";
 import { arbitraryLayer, flatten, type Layer, layerSize, layerVolume } from "../testing/layers.ts";
 import { SparseFile } from "../testing/sparse-file.ts";
-import { clip, type Run, resolveRuns } from "./block-map.ts";
+import { clip, createBlockMap, type Run } from "./block-map.ts";
+import { DiskError } from "./errors.ts";
+import { mergeLayers } from "./merge-layers.ts";
 import type { ByteSource, Volume } from "./model.ts";
 
+const mapOf = (chain: readonly Volume[]) => createBlockMap(chain, mergeLayers);
+
 /** Reads a window through the map, however often it stops early. */
-async function readThrough(chain: readonly Volume[], start: number, length: number): Promise<Uint8Array> {
+async function readThrough(chain: readonly Volume[], start: number, length: number, map = mapOf(chain)): Promise<Uint8Array> {
   const out = new Uint8Array(length);
   for (let at = start; at < start + length; ) {
-    const runs = await resolveRuns(chain, at, start + length - at);
+    const runs = await map(at, start + length - at);
     for (const { volume, extent } of runs) {
       expect(extent.start).toBe(at);
       expect(extent.length).toBeGreaterThan(0);
@@ -39,7 +44,7 @@ test("the newest volume wins, holes ask the parent, shorter parents read as zero
 test("an explicit zero hides the parent and counts as allocated; below the last layer nothing is", async () => {
   const top = layerVolume({ cell: 4, cells: [0, null], stopAfter: 8 });
   const base = layerVolume({ cell: 4, cells: [7], stopAfter: 8 });
-  const runs = await resolveRuns([top, base], 0, 8);
+  const runs = await mapOf([top, base])(0, 8);
   expect(runs.map(({ extent }) => extent)).toEqual([
     { kind: "zero", start: 0, length: 4, allocated: true },
     { kind: "zero", start: 4, length: 4, allocated: false },
@@ -60,7 +65,7 @@ test("clipping moves the position of what is cut", () => {
 
 test("a run keeps the number of the volume that owns it", async () => {
   const chain = [layerVolume({ cell: 4, cells: [null, 1], stopAfter: 8 }), layerVolume({ cell: 8, cells: [2], stopAfter: 8 })];
-  const owners = (await resolveRuns(chain, 0, 8)).map(({ volume, extent }: Run) => [volume, extent.start, extent.length]);
+  const owners = (await mapOf(chain)(0, 8)).map(({ volume, extent }: Run) => [volume, extent.start, extent.length]);
   expect(owners).toEqual([
     [1, 0, 4],
     [0, 4, 4],
@@ -79,7 +84,7 @@ describe("holes that a file knows of", () => {
     const file = new SparseFile("d.raw");
     file.write(3 << 20, new Uint8Array(1 << 16).fill(1));
     file.truncate(2 ** 43);
-    const runs = await resolveRuns([rawVolume(file)], 0, file.size);
+    const runs = await mapOf([rawVolume(file)])(0, file.size);
     expect(runs.map(({ extent }) => extent)).toEqual([
       { kind: "zero", start: 0, length: 3 << 20, allocated: true },
       { kind: "raw", start: 3 << 20, length: 1 << 16, file: 0, at: 3 << 20 },
@@ -92,8 +97,40 @@ describe("holes that a file knows of", () => {
     const count = 5000;
     for (let i = 0; i < count; i++) file.write(i << 17, Uint8Array.of(i | 1));
     const volume = rawVolume(file);
-    expect((await resolveRuns([volume], 0, file.size)).length).toBeLessThan(2 * count);
+    expect((await mapOf([volume])(0, file.size)).length).toBeLessThan(2 * count);
     const bytes = await readThrough([volume], 0, file.size);
     for (let i = 0; i < count; i++) expect(bytes[i << 17]).toBe((i | 1) & 255);
   });
+});
+
+describe("a damaged table of an older layer", () => {
+  const cell = 4;
+  const top = layerVolume({ cell, cells: [1, null, 3, 4, null, null], stopAfter: 9 });
+  const sound = layerVolume({ cell, cells: [9, 9, 9, 9, 9, 9], stopAfter: 9 });
+  const damagedAt = (at: number): Volume => ({
+    ...sound,
+    async extents(start, length) {
+      if (start < at + cell && start + length > at)
+        throw new DiskError("corrupt", "test: table damaged", { guest: { start: at, length: cell } });
+      return sound.extents(start, length);
+    },
+  });
+
+  test("does no harm where a newer layer has the data", async () => {
+    expect(await readThrough([top, damagedAt(2 * cell)], 0, 6 * cell)).toEqual(await readThrough([top, sound], 0, 6 * cell));
+  });
+
+  test("is told when what it covers is asked for, not before", async () => {
+    const map = mapOf([top, damagedAt(4 * cell)]);
+    const before = await map(0, 6 * cell);
+    expect(before.map(({ volume }) => volume)).toEqual([0, 1, 0, 0]);
+    await expect(map(4 * cell, 2 * cell)).rejects.toThrow("test: table damaged");
+  });
+});
+
+test("more runs than the kernel takes at once come in several answers", async () => {
+  const cells = Array.from({ length: 50_000 }, (_, i) => (i % 2 === 0 ? null : i % 251));
+  const chain = [0, 1, 2].map(() => layerVolume({ cell: 1, cells, stopAfter: 1e9 }));
+  const map = createBlockMap(chain, createKernels().mergeLayers);
+  expect(await readThrough(chain, 0, cells.length, map)).toEqual(Uint8Array.from(cells, (byte) => byte ?? 0));
 });

@@ -1,4 +1,6 @@
-import type { Extent, PackedExtent, RawExtent, Volume } from "./model.ts";
+import { DiskError } from "./errors.ts";
+import { type Extent, type MergeLayers, MOST_MERGED_RUNS, type PackedExtent, type RawExtent, type Volume } from "./model.ts";
+import { firstAtLeast } from "./sorted.ts";
 
 /** A resolved piece of the disk and the volume that holds its newest data; volume 0 is the newest. */
 export interface Run {
@@ -13,48 +15,178 @@ export interface ZeroExtent {
   readonly allocated: boolean;
 }
 
-const zero = (start: number, length: number, allocated: boolean): ZeroExtent => ({ kind: "zero", start, length, allocated });
-
 /**
  * The map offset → volume with the newest data, for one window: contiguous runs from `start`, at least one,
  * ending at `start + length` or sooner (where a volume stopped early), so a huge disk is never materialised.
- * `chain[0]` is the newest volume. Past the end of a shorter parent the disk reads as zero.
  */
-export async function resolveRuns(
-  chain: readonly Volume[],
-  start: number,
-  length: number,
-  signal?: AbortSignal,
-  level = 0,
-): Promise<Run[]> {
-  const volume = chain[level];
-  const end = start + length;
-  if (volume === undefined || start >= volume.size) return [{ volume: level, extent: zero(start, length, false) }];
-  const runs: Run[] = [];
-  const inside = Math.min(end, volume.size);
-  let at = start;
-  for (const extent of await volume.extents(start, inside - start, signal)) {
-    at = extent.start + extent.length;
-    if (extent.kind === "zero") runs.push({ volume: level, extent: zero(extent.start, extent.length, true) });
-    else if (extent.kind === "raw") {
-      for (const part of allocatedParts(volume, extent)) runs.push({ volume: level, extent: part });
-      const last = runs[runs.length - 1] as Run;
-      if (last.extent.start + last.extent.length < at) return runs;
-    } else if (extent.kind === "packed") runs.push({ volume: level, extent });
-    else {
-      const below = await resolveRuns(chain, extent.start, extent.length, signal, level + 1);
-      for (const run of below) runs.push(run);
-      if (endOf(below) < at) return runs;
-    }
-  }
-  if (at === inside && inside < end) runs.push({ volume: level, extent: zero(inside, end - inside, false) });
-  return runs;
+export type BlockMap = (start: number, length: number, signal?: AbortSignal) => Promise<Run[]>;
+
+interface Hole {
+  readonly kind: "hole";
+  readonly start: number;
+  readonly length: number;
+}
+type Piece = Hole | Run["extent"];
+
+const zero = (start: number, length: number, allocated: boolean): ZeroExtent => ({ kind: "zero", start, length, allocated });
+const hole = (start: number, length: number): Hole => ({ kind: "hole", start, length });
+
+/** What one layer says about a part of the disk: contiguous pieces, where each ends, and the same with holes' ends negative. */
+interface Answer {
+  readonly pieces: readonly Piece[];
+  readonly stops: Float64Array;
+  readonly ends: Float64Array;
 }
 
-const endOf = (runs: readonly Run[]): number => {
-  const last = (runs[runs.length - 1] as Run).extent;
+function answerOf(pieces: readonly Piece[]): Answer {
+  const stops = Float64Array.from(pieces, ({ start, length }) => start + length);
+  const ends = stops.map((stop, i) => (pieces[i]?.kind === "hole" ? -stop : stop));
+  return { pieces, stops, ends };
+}
+const startOf = ({ pieces }: Answer): number => (pieces[0] as Piece).start;
+const endOf = ({ stops }: Answer): number => stops[stops.length - 1] as number;
+
+/**
+ * The map of a chain of volumes, `chain[0]` the newest. Past the end of a shorter parent the disk reads as zero. Older layers are
+ * asked only where newer ones have holes, and what they say about other places (a damaged table there) does no harm.
+ * Each layer's last answer is kept, because layers stop early at different places.
+ */
+export function createBlockMap(chain: readonly Volume[], merge: MergeLayers): BlockMap {
+  const kept: (Answer | undefined)[] = chain.map(() => undefined);
+  const keptAt = (level: number, at: number): Answer | null => {
+    const last = kept[level];
+    return last !== undefined && at >= startOf(last) && at < endOf(last) ? last : null;
+  };
+  const ask = async (level: number, above: readonly Answer[], from: number, to: number, signal?: AbortSignal): Promise<Answer> => {
+    const volume = chain[level] as Volume;
+    try {
+      const answer = answerOf(await piecesOf(volume, from, to, signal));
+      kept[level] = answer;
+      return answer;
+    } catch (error) {
+      if (above.length === 0 || !(error instanceof DiskError)) throw error;
+      return askWhereOpen(volume, above, from, to, merge, signal);
+    }
+  };
+  return async (start, length, signal) => {
+    const layers: Answer[] = [];
+    let end = start + length;
+    let [from, to] = [start, end];
+    while (layers.length < chain.length && from < to) {
+      const level = layers.length;
+      const answer = keptAt(level, from) ?? (await ask(level, layers, from, to, signal));
+      layers.push(answer);
+      // It stopped early: so does the window.
+      if (endOf(answer) < to) end = to = endOf(answer);
+      [from, to] = openRange(answer, from, to);
+    }
+    return mergedRuns(layers, start, end, merge);
+  };
+}
+
+/** Asks a layer, part by part, only for what newer ones leave open; up to where it cannot answer. */
+async function askWhereOpen(
+  volume: Volume,
+  above: readonly Answer[],
+  from: number,
+  to: number,
+  merge: MergeLayers,
+  signal?: AbortSignal,
+): Promise<Answer> {
+  const { owner, end: ends, length } = mergeWindow(above, from, to, merge);
+  const pieces: Piece[] = [];
+  for (let run = 0, at = from; run < length; run++) {
+    const stop = ends[run] as number;
+    if (owner[run] !== above.length) pieces.push(hole(at, stop - at));
+    else {
+      try {
+        pieces.push(...(await piecesOf(volume, at, stop, signal)));
+      } catch (error) {
+        if (pieces.length === 0) throw error;
+        break;
+      }
+      if (stopOf(pieces) < stop) break;
+    }
+    at = stop;
+  }
+  return answerOf(pieces);
+}
+
+const stopOf = (pieces: readonly Piece[]): number => {
+  const last = pieces[pieces.length - 1] as Piece;
   return last.start + last.length;
 };
+
+/** A layer's own answer, cut at its end: past that it hides what is below, and holds nothing. */
+async function piecesOf(volume: Volume, from: number, to: number, signal?: AbortSignal): Promise<Piece[]> {
+  if (from >= volume.size) return [zero(from, to - from, false)];
+  const inside = Math.min(to, volume.size);
+  const pieces: Piece[] = [];
+  for (const extent of await volume.extents(from, inside - from, signal)) {
+    if (extent.kind === "zero") pieces.push(zero(extent.start, extent.length, true));
+    else if (extent.kind !== "raw") pieces.push(extent);
+    else {
+      for (const part of allocatedParts(volume, extent)) pieces.push(part);
+      if (stopOf(pieces) < extent.start + extent.length) return pieces;
+    }
+  }
+  if (stopOf(pieces) === inside && inside < to) pieces.push(zero(inside, to - inside, false));
+  return pieces;
+}
+
+/** From the first to the last hole of an answer, inside `from..to`. */
+function openRange({ pieces, stops }: Answer, from: number, to: number): [number, number] {
+  let first = firstAtLeast(stops, from + 1);
+  let last = Math.min(firstAtLeast(stops, to), pieces.length - 1);
+  while (first <= last && pieces[first]?.kind !== "hole") first++;
+  while (last >= first && pieces[last]?.kind !== "hole") last--;
+  if (first > last) return [to, to];
+  return [Math.max(from, (pieces[first] as Piece).start), Math.min(to, stops[last] as number)];
+}
+
+/** One layer's pieces in a window, and the number of the first; where it was not asked it has a hole. */
+interface LayerWindow {
+  readonly first: number;
+  readonly ends: Float64Array;
+}
+
+function layerWindow({ pieces, stops, ends }: Answer, start: number, end: number): LayerWindow {
+  const first = firstAtLeast(stops, start + 1);
+  const inside = ends.subarray(first, firstAtLeast(stops, end) + 1);
+  const begin = (pieces[first] as Piece).start;
+  const isShort = (stops[stops.length - 1] as number) < end;
+  if (begin <= start && !isShort) return { first, ends: inside };
+  const lead = begin > start ? [-begin] : [];
+  return { first: first - lead.length, ends: Float64Array.of(...lead, ...inside, ...(isShort ? [-end] : [])) };
+}
+
+/** The layers' windows, and what they show together; a shorter window where the kernel has no room for all of it. */
+function mergeWindow(layers: readonly Answer[], start: number, end: number, merge: MergeLayers) {
+  for (;;) {
+    const windows = layers.map((layer) => layerWindow(layer, start, end));
+    const count = windows.reduce((sum, { ends }) => sum + ends.length, 0);
+    if (count <= MOST_MERGED_RUNS) {
+      const lists = windows.map(({ ends }) => ends);
+      return { windows, ...merge(lists, start, end) };
+    }
+    end = start + Math.max(1, Math.floor((end - start) / 2));
+  }
+}
+
+function mergedRuns(layers: readonly Answer[], start: number, end: number, merge: MergeLayers): Run[] {
+  const { windows, length, owner, index, end: ends } = mergeWindow(layers, start, end, merge);
+  const runs: Run[] = [];
+  for (let run = 0, at = start; run < length; run++) {
+    const volume = owner[run] as number;
+    const size = (ends[run] as number) - at;
+    const window = windows[volume];
+    const piece = window && (layers[volume] as Answer).pieces[window.first + (index[run] as number)];
+    if (piece === undefined || piece.kind === "hole") runs.push({ volume, extent: zero(at, size, false) });
+    else runs.push({ volume, extent: clip(piece, at, size) });
+    at += size;
+  }
+  return runs;
+}
 
 /** One answer of the map lists no more parts of one extent than this. */
 const MOST_PARTS = 4096;

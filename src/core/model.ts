@@ -193,11 +193,13 @@ export interface ImageWriter {
   /** Every write of every file lands exactly where the one before it ended. */
   readonly sequential: boolean;
   /**
-   * Called with strictly ascending `index`; a unit never put reads as zero.
+   * Called with strictly ascending `index`; a unit never put reads as zero, or, over a base, as the base has it.
    * No place of a file is ever written twice. The writes may refer to the block's bytes: they are to be carried out before those are reused.
    * All of them are taken before the next call; they may be made one by one (a stream writes the zeros between two blocks out).
    */
   put(index: number, block: Block): Iterable<Write>;
+  /** Writers of deltas: like `put`, for a unit that reads as zero whatever the base holds. */
+  putZero?(index: number): Iterable<Write>;
   /** Tables and headers, lazily (a table may be large), and each file's final size, which is right when all writes have been taken. Called once. */
   end(): { readonly writes: Iterable<Write>; readonly sizes: readonly number[] };
 }
@@ -213,6 +215,19 @@ export interface TargetOption {
   readonly initial: string;
 }
 
+/** The image that a delta is written over: what a layer states about its parent. */
+export interface Base {
+  /** Plain file name: the delta lies in the same folder. */
+  readonly name: string;
+  /** Format id. */
+  readonly format: string;
+  /** Virtual size; may differ from the delta's. */
+  readonly size: number;
+  /** `Volume.identity` and `Volume.details` of the base. */
+  readonly identity: string | null;
+  readonly details: Volume["details"];
+}
+
 /** What a target image is to be. */
 export interface TargetSpec {
   /** Virtual size. */
@@ -223,6 +238,8 @@ export interface TargetSpec {
   readonly options: Readonly<Record<string, string>>;
   /** 16 bytes derived from the disk's content: the seed of every id the format needs, so that output is reproducible. */
   readonly identity: Uint8Array;
+  /** The image is to be a delta over this one. Only for formats with `overBase`, and bases that it takes. */
+  readonly base?: Base | undefined;
 }
 
 /** How the data lies on a disk: the number of units of `unit` bytes (a power of two from 64 KiB to 256 MiB) that hold any. */
@@ -240,6 +257,8 @@ export interface TargetFormat {
   /** Limits of the format for this disk; no side effects. */
   losses(spec: TargetSpec): readonly Loss[];
   create(spec: TargetSpec, compute: Compute): ImageWriter;
+  /** Present: deltas can be written. Why not over this base and with these options, as losses (blockers); empty when it can be. */
+  overBase?(base: Base, spec: Omit<TargetSpec, "identity">): readonly Loss[];
   /** File name extension for these options, where it is not the format's first: `img.gz`. */
   extension?(options: Readonly<Record<string, string>>): string | null;
   /** Format id under which an image written with these options is opened, where that is not the format's own: its wrapping's. */
@@ -354,3 +373,22 @@ export interface TableRuns {
 
 /** Allocation table → runs. `table` holds whole entries. The kernel and its twin (`table-runs.ts`) agree exactly. */
 export type ScanTable = (table: Uint8Array, layout: TableLayout) => TableRuns;
+
+/** Runs of what several layers show together, as parallel arrays of `length` elements. */
+export interface MergedRuns {
+  readonly length: number;
+  /** The newest layer that holds the run; the number of layers: none does. */
+  readonly owner: Uint32Array;
+  /** Which of that layer's runs it is a part of. */
+  readonly index: Uint32Array;
+  readonly end: Float64Array;
+}
+
+/**
+ * Of several layers, the newest first, which holds each place of a window. A layer's runs lie one behind the other, from the window's
+ * start or before it to its end or past it; of each its end is given, as a negative number where the layer has a hole.
+ * At most MOST_MERGED_RUNS together. The kernel and its twin (`merge-layers.ts`) agree exactly.
+ */
+export type MergeLayers = (layers: readonly Float64Array[], start: number, end: number) => MergedRuns;
+/** Runs of all layers together that one call of `MergeLayers` takes. */
+export const MOST_MERGED_RUNS = 2 ** 17;

@@ -1,4 +1,4 @@
-import type { ByteSource, Encoding, PackedExtent, Packing, Range, RawExtent, ScanTable } from "./model.ts";
+import type { ByteSource, Encoding, MergeLayers, PackedExtent, Packing, Range, RawExtent, ScanTable } from "./model.ts";
 
 /** An extent whose `file` is a source that was attached to the pool. */
 export type PlacedExtent = RawExtent | PackedExtent;
@@ -85,6 +85,7 @@ export interface DiskHash {
 /** What formats have computed for them; kernels stand behind it. Results are the caller's own, arguments are not kept. */
 export interface Compute {
   readonly scanTable: ScanTable;
+  readonly mergeLayers: MergeLayers;
   /** `seed`: the sum of the bytes before. */
   crc32(bytes: Uint8Array, seed?: number): number;
   crc32c(bytes: Uint8Array, seed?: number): number;

@@ -1,19 +1,15 @@
 import { DiskError } from "../core/errors.ts";
-import type { ByteSource, Note, OpenContext, Volume } from "../core/model.ts";
+import type { ByteSource, OpenContext, Volume } from "../core/model.ts";
 import { openImage } from "../formats/registry.ts";
-import type { Disk } from "./disk.ts";
+import { createDisk, type Disk } from "./disk.ts";
 
 /** More layers than this is taken for a loop that identity did not catch. */
 const MAX_LAYERS = 256;
-
-/** A guest sees whole sectors; what a last part of one lacks is zero. */
-const SECTOR = 512;
 
 /** Opens an image and, through the context's resolver, every parent below it. */
 export async function openDisk(file: ByteSource, context: OpenContext, format?: string): Promise<Disk> {
   const chain: Volume[] = [];
   const opened: ByteSource[] = [];
-  const notes: Note[] = [];
   let next: ByteSource | null = file;
   let nextFormat = format;
   while (next !== null) {
@@ -25,7 +21,6 @@ export async function openDisk(file: ByteSource, context: OpenContext, format?: 
     const child = chain[chain.length - 1];
     if (child !== undefined) requireIdentity(child, volume, source);
     chain.push(volume);
-    notes.push(...volume.notes);
     next = null;
     if (volume.parent !== null) {
       next = await context.resolve(volume.parent);
@@ -36,8 +31,7 @@ export async function openDisk(file: ByteSource, context: OpenContext, format?: 
       }
     }
   }
-  const top = chain[0] as Volume;
-  return { size: Math.ceil(top.size / SECTOR) * SECTOR, chain, notes };
+  return createDisk(chain, context.compute.mergeLayers);
 }
 
 /** A parent that was changed after its child was made shows other data below the child than the child was made over. */

@@ -1,8 +1,8 @@
 import { DiskError } from "../core/errors.ts";
 import type { ByteSource, CheckReport, DiskFormat, Finding, OpenContext, Range, Unwrapped, Volume } from "../core/model.ts";
-import type { BlockPool, LostRange } from "../core/ports.ts";
+import type { BlockPool, Compute, LostRange } from "../core/ports.ts";
 import { detectFormat, formatById, formatContext, openImage } from "../formats/registry.ts";
-import { attachDisk, type Disk, requireReadable } from "./disk.ts";
+import { attachDisk, createDisk, type Disk, requireReadable } from "./disk.ts";
 import { inOrder } from "./in-order.ts";
 import type { Report } from "./progress.ts";
 import { survey } from "./survey.ts";
@@ -41,7 +41,7 @@ export async function checkImage(
   if (unread !== null) findings.warn(`The data was not checked: ${unread.message}`);
   if (own === undefined || volume?.wrapping !== undefined)
     for (const note of volume?.notes ?? []) if (note.severity === "warning") findings.warn(note.text);
-  const disk = volume === null || unread !== null ? null : layerOf(volume);
+  const disk = volume === null || unread !== null ? null : layerOf(volume, context.compute);
   const contents = disk === null ? null : await readPacked(disk, own === undefined, pool, report, signal);
   for (const { start, length, reason } of contents?.lost ?? [])
     findings.corrupt(`disk offsets ${start} to ${start + length}: ${reason}`, { start, length });
@@ -96,7 +96,7 @@ function createFindings(): Findings {
 /** Why the image's data cannot be read, if it cannot. */
 function unreadable(volume: Volume): DiskError | null {
   try {
-    requireReadable(layerOf(volume));
+    requireReadable({ chain: [volume] });
     return null;
   } catch (error) {
     if (error instanceof DiskError) return error;
@@ -105,11 +105,7 @@ function unreadable(volume: Volume): DiskError | null {
 }
 
 /** One layer as a disk of its own: what its parents hold counts as zeros. */
-export const layerOf = (volume: Volume): Disk => ({
-  size: Math.ceil(volume.size / SECTOR) * SECTOR,
-  chain: [volume],
-  notes: volume.notes,
-});
+export const layerOf = (volume: Volume, { mergeLayers }: Compute): Disk => createDisk([volume], mergeLayers);
 
 interface Target extends Unwrapped {
   readonly format: DiskFormat;

@@ -12,7 +12,7 @@ import { SparseFile } from "../testing/sparse-file.ts";
 import { openDisk } from "./chain.ts";
 import { compareDisks } from "./compare.ts";
 import { type ConvertRequest, planConvert, runConvert } from "./convert.ts";
-import type { Disk } from "./disk.ts";
+import { createDisk, type Disk } from "./disk.ts";
 
 const never = new AbortController().signal;
 const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -153,7 +153,7 @@ describe("when something goes wrong", () => {
         return [{ kind: "raw" as const, start, length: Math.min(end, bad.start + bad.length) - start, file: 1, at: 9 }];
       },
     };
-    const damaged = { ...source, chain: [failing] };
+    const damaged = createDisk([failing], contextOf().compute.mergeLayers);
     await expect(convert(damaged, requestFor("raw"))).rejects.toMatchObject({ code: "io", file: "bad.part" });
     const { sink, result } = await convert(damaged, { ...requestFor("raw"), salvage: true });
     expect(result.lost.reduce((sum, { length }) => sum + length, 0)).toBe(bad.length);

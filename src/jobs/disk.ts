@@ -1,17 +1,31 @@
-import type { Run } from "../core/block-map.ts";
+import { type BlockMap, createBlockMap, type Run } from "../core/block-map.ts";
 import { DiskError } from "../core/errors.ts";
-import type { Note, Volume } from "../core/model.ts";
+import type { MergeLayers, Note, Volume } from "../core/model.ts";
 import type { BlockPool, PlacedExtent } from "../core/ports.ts";
 
 /** A flat virtual disk: a chain of volumes, newest first, seen through its block map. */
 export interface Disk {
   readonly size: number;
   readonly chain: readonly Volume[];
+  readonly map: BlockMap;
   readonly notes: readonly Note[];
 }
 
+/** A guest sees whole sectors; what a last part of one lacks is zero. */
+const SECTOR = 512;
+
+/** The disk that a chain shows, newest volume first; as large as the newest unless `size` says otherwise. */
+export function createDisk(
+  chain: readonly Volume[],
+  merge: MergeLayers,
+  notes: readonly Note[] = chain.flatMap((volume) => volume.notes),
+  size: number = Math.ceil((chain[0] as Volume).size / SECTOR) * SECTOR,
+): Disk {
+  return { size, chain, map: createBlockMap(chain, merge), notes };
+}
+
 /** Why the disk's data cannot be read, if it cannot: the features of any layer. */
-export function unsupportedFeatures(disk: Disk): readonly string[] {
+export function unsupportedFeatures(disk: Pick<Disk, "chain">): readonly string[] {
   return disk.chain.flatMap((volume) => volume.unsupported);
 }
 
@@ -19,7 +33,7 @@ export function unsupportedFeatures(disk: Disk): readonly string[] {
 export const isLocked = (disk: Disk): boolean => disk.chain.some((volume) => volume.locked === true);
 
 /** Refuses a disk whose data cannot be read. */
-export function requireReadable(disk: Disk): void {
+export function requireReadable(disk: Pick<Disk, "chain">): void {
   const locked = disk.chain.find((volume) => volume.locked === true)?.files[0]?.name;
   if (locked !== undefined) throw new DiskError("passphrase", `${locked} is encrypted and needs its passphrase`, { file: locked });
   const features = unsupportedFeatures(disk);

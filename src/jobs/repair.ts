@@ -31,7 +31,7 @@ export async function planRepair(
   signal: AbortSignal,
 ): Promise<Repair> {
   const check = await checkImage(file, context, formatId, pool, report, signal);
-  const disk = layerOf(await openImage(file, context, formatId));
+  const disk = layerOf(await openImage(file, context, formatId), context.compute);
   return { check, disk, ...repairOptions(disk) };
 }
 
@@ -46,7 +46,7 @@ export function repairOptions({ chain }: Disk): Pick<Repair, "format" | "options
     throw new DiskError("unsupported", `${file} is a layer over “${volume.parent.name}”; convert it, which makes one image of both`, {
       file,
     });
-  requireReadable(layerOf(volume));
+  requireReadable({ chain: [volume] });
   const losses: Loss[] = [];
   if (volume.wrapping !== undefined)
     losses.push({ what: "The wrapping", why: `the copy is not in ${volume.wrapping.join(" and ")}`, severity: "warning" });

@@ -1,20 +1,19 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DiskError } from "../core/errors.ts";
+import { mergeLayers } from "../core/merge-layers.ts";
 import type { Volume } from "../core/model.ts";
 import type { LostRange } from "../core/ports.ts";
 import { arbitraryLayer, flatten, type Layer, layerVolume } from "../testing/layers.ts";
 import { localPool } from "../testing/local-pool.ts";
-import { attachDisk, type Disk } from "./disk.ts";
+import { attachDisk, createDisk, type Disk } from "./disk.ts";
 import { inOrder } from "./in-order.ts";
 import { readDisk } from "./read.ts";
 import { blockOrders, mapRuns, ORDER_BYTES } from "./walk.ts";
 
 const signal = new AbortController().signal;
-const diskOf = (layers: readonly Layer[]): Disk => {
-  const chain = layers.map((layer) => layerVolume(layer));
-  return { size: (chain[0] as Volume).size, chain, notes: [] };
-};
+const diskOf = (chain: readonly Volume[]): Disk => createDisk(chain, mergeLayers, [], (chain[0] as Volume).size);
+const layersOf = (layers: readonly Layer[]): Disk => diskOf(layers.map((layer) => layerVolume(layer)));
 
 test("orders carry every byte of data once, in order, whatever the cell and unit sizes", async () => {
   const pool = localPool();
@@ -23,7 +22,7 @@ test("orders carry every byte of data once, in order, whatever the cell and unit
     .chain((cell) => fc.array(arbitraryLayer(cell, 24), { minLength: 1, maxLength: 3 }));
   await fc.assert(
     fc.asyncProperty(chains, fc.constantFrom(512, 4096, 65536, 1 << 20), async (layers, unit) => {
-      const disk = diskOf(layers);
+      const disk = layersOf(layers);
       const attached = attachDisk(disk, pool);
       const out = new Uint8Array(disk.size);
       let last = -1;
@@ -54,7 +53,7 @@ test("small reads give the same bytes", async () => {
       fc.nat(150_000),
       fc.nat(90_000),
       async (layers, start, length) => {
-        const disk = diskOf(layers);
+        const disk = layersOf(layers);
         const attached = attachDisk(disk, pool);
         expect(Buffer.compare(await readDisk(attached, pool, start, length, signal), flatten(layers).subarray(start, start + length))).toBe(
           0,
@@ -83,8 +82,7 @@ function damaged(layer: Layer, start: number, end: number, namesRange: boolean):
 test.each([true, false])("salvage zeroes exactly what a damaged table covers (range named: %s)", async (namesRange) => {
   const cell = 64 << 10;
   const layer: Layer = { cell, cells: Array.from({ length: 32 }, (_, i) => i + 1), stopAfter: 5 };
-  const chain = [damaged(layer, 5 * cell, 9 * cell, namesRange)];
-  const disk: Disk = { size: 32 * cell, chain, notes: [] };
+  const disk = diskOf([damaged(layer, 5 * cell, 9 * cell, namesRange)]);
   const lost: LostRange[] = [];
   const covered: number[] = [];
   for await (const runs of mapRuns(disk, 0, disk.size, signal, (range) => lost.push(range)))
@@ -96,7 +94,7 @@ test.each([true, false])("salvage zeroes exactly what a damaged table covers (ra
 
 test("without salvage a damaged table stops the walk", async () => {
   const layer: Layer = { cell: 4096, cells: [1, 2, 3], stopAfter: 8 };
-  const disk: Disk = { size: 3 * 4096, chain: [damaged(layer, 4096, 8192, true)], notes: [] };
+  const disk = diskOf([damaged(layer, 4096, 8192, true)]);
   await expect(async () => {
     for await (const _ of mapRuns(disk, 0, disk.size, signal));
   }).rejects.toThrow("test: table damaged");

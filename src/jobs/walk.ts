@@ -1,4 +1,4 @@
-import { clip, type Run, resolveRuns } from "../core/block-map.ts";
+import { clip, type Run } from "../core/block-map.ts";
 import { DiskError, type DiskErrorCode } from "../core/errors.ts";
 import type { Encoding } from "../core/model.ts";
 import type { BlockOrder, LostRange, PlacedExtent } from "../core/ports.ts";
@@ -27,7 +27,7 @@ export async function* mapRuns(
   while (at < end) {
     signal.throwIfAborted();
     try {
-      const runs = await resolveRuns(disk.chain, at, Math.min(limit, end) - at, signal);
+      const runs = await disk.map(at, Math.min(limit, end) - at, signal);
       yield runs;
       const last = (runs[runs.length - 1] as Run).extent;
       at = last.start + last.length;

@@ -18,6 +18,16 @@ export interface KernelExports {
   deflatePart(from: number, length: number, to: number, room: number, window: number): number;
   inflate(from: number, length: number, to: number, expected: number): number;
   inflateConsumed(): number;
+  mergeLayers(
+    ends: number,
+    cursors: number,
+    layers: number,
+    start: number,
+    end: number,
+    owners: number,
+    indices: number,
+    stops: number,
+  ): number;
   sha1Init(state: number): void;
   sha1Update(state: number, at: number, blocks: number): void;
   sha1Final(state: number, at: number, length: number, total: number, out: number): void;

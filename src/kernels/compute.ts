@@ -10,6 +10,7 @@ export function createCompute(kernels: Kernels): Compute {
   const codecs = createCodecs(kernels);
   return {
     scanTable: kernels.scanTable,
+    mergeLayers: kernels.mergeLayers,
     crc32: kernels.crc32,
     crc32c: kernels.crc32c,
     adler32: kernels.adler32,

@@ -1,6 +1,7 @@
-import type { ScanTable } from "../core/model.ts";
+import type { MergeLayers, ScanTable } from "../core/model.ts";
 import type { RunningHash } from "../core/ports.ts";
 import { checkRoom, createArena, INPUT_BYTES, inArena, type KernelExports, OUTPUT_BYTES, RESULT_BYTES, SCRATCH_BYTES } from "./arena.ts";
+import { layerMerge } from "./layer-merge.ts";
 import { createSha1, createSha256 } from "./sha.ts";
 import { tableScan } from "./table-scan.ts";
 
@@ -65,6 +66,8 @@ export interface Kernels {
   sha256(): RunningHash;
   /** The result is the caller's own. */
   readonly scanTable: ScanTable;
+  /** The result is the caller's own. Overwrites `input` and `output`. */
+  readonly mergeLayers: MergeLayers;
 }
 
 const MIN_UNIT = 64;
@@ -154,5 +157,6 @@ export function createKernels(): Kernels {
     sha1: () => createSha1(arena),
     sha256: () => createSha256(arena),
     scanTable: tableScan(arena),
+    mergeLayers: layerMerge(arena),
   };
 }

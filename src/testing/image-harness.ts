@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { resolveRuns } from "../core/block-map.ts";
+import { createBlockMap } from "../core/block-map.ts";
 import type {
   Block,
   ByteSource,
@@ -130,8 +130,9 @@ export async function readVolume(volume: Volume | readonly Volume[], start = 0, 
   const chain = Array.isArray(volume) ? (volume as readonly Volume[]) : [volume as Volume];
   const end = start + (length ?? (chain[0] as Volume).size - start);
   const out = new Uint8Array(end - start);
+  const map = createBlockMap(chain.map(checked), testCompute().mergeLayers);
   for (let at = start; at < end; ) {
-    for (const { volume: level, extent } of await resolveRuns(chain.map(checked), at, end - at)) {
+    for (const { volume: level, extent } of await map(at, end - at)) {
       if (extent.start !== at || extent.length <= 0 || at + extent.length > end)
         throw new Error(`the block map gives ${extent.start}+${extent.length} where ${at} is next`);
       at += extent.length;

@@ -1,5 +1,4 @@
 import { createPool, type WorkerPool } from "../blocks/pool.ts";
-import { resolveRuns } from "../core/block-map.ts";
 import { DiskError } from "../core/errors.ts";
 import type { ByteSource, Note, OpenContext } from "../core/model.ts";
 import type { ImageSink } from "../core/ports.ts";
@@ -152,7 +151,7 @@ export function createEngine(): Engine {
     async extentAt(image, at) {
       const { disk } = opened(image);
       const start = Math.min(Math.max(0, at), disk.size - 1);
-      const [run] = await resolveRuns(disk.chain, start, disk.size - start);
+      const [run] = await disk.map(start, disk.size - start);
       if (run === undefined) throw new Error("a map answers with at least one run");
       const { extent, volume } = run;
       if (extent.kind === "zero") return { start, length: extent.length, kind: extent.allocated ? "zero" : "hole", file: null, at: null };

@@ -1,4 +1,4 @@
-import { resolveRuns } from "../../core/block-map.ts";
+import { type BlockMap, createBlockMap } from "../../core/block-map.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, Extent, Note, OpenContext, Snapshot, Volume } from "../../core/model.ts";
 import { type BundleImage, type Descriptor, readDescriptor, type Storage } from "./descriptor.ts";
@@ -10,6 +10,7 @@ export interface Part {
   readonly start: number;
   readonly length: number;
   readonly chain: readonly Volume[];
+  readonly map: BlockMap;
 }
 
 interface Bundle {
@@ -81,7 +82,7 @@ export async function readBundle(file: ByteSource, context: OpenContext): Promis
         });
       volumes.push(volume);
     }
-    parts.push({ start: storage.start * SECTOR, length, chain: volumes });
+    parts.push({ start: storage.start * SECTOR, length, chain: volumes, map: createBlockMap(volumes, context.compute.mergeLayers) });
   }
   return { descriptor, parts, chain, notes };
 }
@@ -175,7 +176,7 @@ function extentsOf(
       throw new DiskError("unsupported", `parallels: ${file.name} is encrypted, which is not read`, { file: file.name });
     const part = parts.findLast((other) => other.start <= start) as Part;
     const within = start - part.start;
-    const runs = await resolveRuns(part.chain, within, Math.min(length, part.length - within), signal).catch((error: unknown) => {
+    const runs = await part.map(within, Math.min(length, part.length - within), signal).catch((error: unknown) => {
       throw moved(error, part.start);
     });
     return runs.map(({ volume, extent }): Extent => {

@@ -2,15 +2,14 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { deflateSync, inflateSync } from "node:zlib";
+import { deflateSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { resolveRuns } from "../../core/block-map.ts";
 import { memorySource } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
-import type { ByteSource, FileReference, ImageWriter, PackedExtent, Volume } from "../../core/model.ts";
+import type { ByteSource, FileReference, ImageWriter, Volume } from "../../core/model.ts";
 import { arbitraryDisk, diskBytes, noise, type TestDisk } from "../../testing/disks.ts";
-import { checked, contextOf, openWritten, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
+import { contextOf, openWritten, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
 import { vmdk } from "./index.ts";
 import { Header, SECTOR } from "./spec.ts";
@@ -68,43 +67,6 @@ const plainWriter = (writer: ImageWriter): ImageWriter => ({
 });
 const write = (disk: TestDisk, options: Readonly<Record<string, string>>, name = "d.vmdk") =>
   writeImage(plainWriter(target.create(specFor(target, disk.size, name, options), testCompute())), disk);
-
-/** What a block worker makes of a packed extent: exactly `unpacked` bytes. */
-function unpack(record: Uint8Array, { codec, tag, unpacked, at }: PackedExtent): Uint8Array {
-  const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
-  try {
-    if (codec === "grain" && view.getBigUint64(0, true) !== BigInt(tag!))
-      throw new Error(`the marker is that of sector ${view.getBigUint64(0, true)}`);
-    const stream = codec === "grain" ? record.subarray(12, 12 + view.getUint32(8, true)) : record;
-    if (codec === "grain" && stream.length < view.getUint32(8, true)) throw new Error("the record is cut");
-    const plain = inflateSync(stream, { maxOutputLength: unpacked + 1 });
-    if (plain.length !== unpacked) throw new Error(`${plain.length} bytes, expected ${unpacked}`);
-    return plain;
-  } catch (cause) {
-    throw new DiskError("corrupt", `grain at byte ${at}: ${(cause as Error).message}`, { at, cause });
-  }
-}
-
-/** The bytes of a chain of volumes, newest first. */
-async function readVolume(volume: Volume | readonly Volume[], start = 0, length?: number): Promise<Uint8Array> {
-  const chain = (Array.isArray(volume) ? volume : [volume]) as readonly Volume[];
-  const end = length === undefined ? chain[0]!.size : start + length;
-  const out = new Uint8Array(end - start);
-  for (let at = start; at < end; ) {
-    for (const { volume: level, extent } of await resolveRuns(chain.map(checked), at, end - at)) {
-      expect(extent.start).toBe(at);
-      at += extent.length;
-      if (extent.kind === "zero") continue;
-      const file = chain[level]!.files[extent.file]!;
-      const bytes = await file.read(extent.at, extent.kind === "raw" ? extent.length : extent.packed);
-      out.set(
-        extent.kind === "raw" ? bytes : unpack(bytes, extent).subarray(extent.skip, extent.skip + extent.length),
-        extent.start - start,
-      );
-    }
-  }
-  return out;
-}
 
 /** A context that finds files of a folder by their verbatim names, as a caller with the folder picked would. */
 function contextIn(path: string) {
