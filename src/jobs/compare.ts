@@ -1,3 +1,4 @@
+import type { Range } from "../core/model.ts";
 import type { BlockPool } from "../core/ports.ts";
 import { readContents } from "./contents.ts";
 import { type AttachedDisk, attachDisk, type Disk } from "./disk.ts";
@@ -45,23 +46,46 @@ async function describePlace(disk: Disk, at: number, pool: BlockPool, signal: Ab
   return `${sector}, ${at - entry.start} bytes into partition ${number + 1}${name === "" ? "" : ` (${name})`}`;
 }
 
-/** Both sequences are ascending, and pieces that are all zero are in neither: the first pair that does not match is the answer. */
 async function firstDifferingPiece(
   disks: readonly [AttachedDisk, AttachedDisk],
   pool: BlockPool,
   report: Report,
   signal: AbortSignal,
 ): Promise<number | null> {
+  for await (const { start } of differing(disks, pool, report, signal)) return start;
+  return null;
+}
+
+/** Every 64 KiB (the last one may be shorter) in which two disks differ, ascending; both are read once, side by side. */
+export async function* differingPieces(a: Disk, b: Disk, pool: BlockPool, report: Report, signal: AbortSignal): AsyncGenerator<Range> {
+  const attached = [attachDisk(a, pool), attachDisk(b, pool)] as const;
+  try {
+    yield* differing(attached, pool, report, signal);
+  } finally {
+    for (const disk of attached) disk.detach();
+  }
+}
+
+/** Both sequences are ascending, and pieces that are all zero are in neither. */
+async function* differing(
+  disks: readonly [AttachedDisk, AttachedDisk],
+  pool: BlockPool,
+  report: Report,
+  signal: AbortSignal,
+): AsyncGenerator<Range> {
   const total = Math.max(disks[0].disk.size, disks[1].disk.size);
   const left = pieces(disks[0], total, pool, signal);
   const right = pieces(disks[1], total, pool, signal);
   try {
-    for (;;) {
-      const [x, y] = [(await left.next()).value, (await right.next()).value];
-      if (x === undefined && y === undefined) return null;
+    let [x, y] = [(await left.next()).value, (await right.next()).value];
+    while (x !== undefined || y !== undefined) {
       const at = Math.min(x?.at ?? total, y?.at ?? total);
-      if (x === undefined || y === undefined || x.at !== y.at || !x.hash.every((byte, i) => byte === y.hash[i])) return at;
+      const [hasLeft, hasRight] = [x?.at === at, y?.at === at];
+      const isSame = hasLeft && hasRight && x?.hash.every((byte, i) => byte === y?.hash[i]) === true;
+      if (!isSame) yield { start: at, length: Math.min(MIN_GRAIN, total - at) };
       report({ phase: "read", done: at, total, position: at });
+      if (hasLeft) x = (await left.next()).value;
+      if (hasRight) y = (await right.next()).value;
     }
   } finally {
     await left.return(undefined);

@@ -1,8 +1,10 @@
 import { DiskError } from "../core/errors.ts";
-import type { ByteSource, ImageWriter, Loss, TargetSpec, Write } from "../core/model.ts";
-import type { BlockPool, BlockResult, Compute, DiskHash, ImageSink, LostRange } from "../core/ports.ts";
+import type { ByteSource, ImageWriter, Loss, Range, TargetSpec, Write } from "../core/model.ts";
+import type { BlockPool, Compute, DiskHash, ImageSink, LostRange } from "../core/ports.ts";
 import { formatById } from "../formats/registry.ts";
 import { coalesce, withoutZeros } from "./coalesce.ts";
+import { changedUnits, type Over } from "./delta.ts";
+import { createDeltaUnits, surveyChanges, unitWrites } from "./delta-units.ts";
 import { createDigest } from "./digest.ts";
 import { attachDisk, type Disk, requireReadable } from "./disk.ts";
 import { inOrder } from "./in-order.ts";
@@ -26,6 +28,8 @@ export interface ConvertRequest {
   readonly verify: boolean;
   /** Compare the checksums over whole files that the source carries, before anything is written. */
   readonly checkSource: boolean;
+  /** Write a layer over this base, which holds only what differs from it. */
+  readonly over?: Over | undefined;
 }
 
 export interface ConvertPlan {
@@ -64,6 +68,8 @@ export interface ConvertResult {
 }
 
 const IDENTITY_BYTES = 256 << 10;
+/** Numbers that say where a delta's first changes lie, as far as they make its identity. */
+const MOST_IDENTITY_RANGES = 4096;
 /** One block worker: its arena, its gathered and its packed order (see assembly/README.md and blocks/processor.ts). */
 const WORKER_BYTES = 24 << 20;
 /** Tables, caches and the writer's own state. */
@@ -80,10 +86,11 @@ export async function planConvert(
   requireReadable(disk);
   const target = targetOf(formatById(request.format));
   const given = readOptions(target, request.options);
-  const unsettled = { size: disk.size, name: request.name, options: given };
+  const unsettled = { size: disk.size, name: request.name, options: given, base: request.over?.base };
   const options =
     target.settle === undefined ? given : { ...given, ...target.settle(unsettled, await occupancyOf(disk, request.salvage, signal)) };
-  const spec = { ...unsettled, options, identity: await identityOf(disk, request.salvage, pool, signal) };
+  const identity = await identityOf(disk, request, pool, signal);
+  const spec = { ...unsettled, options, identity };
   const losses = lossesOf(target, spec);
   const blocked = losses.some((loss) => loss.severity === "blocker");
   const writer = blocked ? null : target.create(spec, withoutSums(ports.compute));
@@ -94,7 +101,10 @@ export async function planConvert(
     );
   const measure = writer && createMeasure(writer);
   const onData = (start: number, length: number): void => measure?.add(start, length);
-  const mapped = await survey(disk, { cells: 1, salvage: request.salvage, onData }, signal);
+  const mapped =
+    request.over === undefined
+      ? await survey(disk, { cells: 1, salvage: request.salvage, onData }, signal)
+      : await surveyChanges(disk, request.over, writer?.unit ?? MIN_GRAIN, request.salvage, onData, signal);
   const measured = measure?.finish() ?? { sizes: [], written: 0 };
   return {
     request,
@@ -110,8 +120,26 @@ export async function planConvert(
   };
 }
 
-/** The same disk gives the same identity in whatever format it comes: the seed of reproducible ids. */
-async function identityOf(disk: Disk, salvage: boolean, pool: BlockPool, signal: AbortSignal): Promise<Uint8Array> {
+/**
+ * The same disk gives the same identity in whatever format it comes: the seed of reproducible ids. A delta has another one than its base,
+ * though both may begin and end with the same bytes, and than other deltas over it.
+ */
+async function identityOf(disk: Disk, { over, salvage }: ConvertRequest, pool: BlockPool, signal: AbortSignal): Promise<Uint8Array> {
+  const whole = await contentIdentity(disk, salvage, pool, signal);
+  if (over === undefined) return whole;
+  const places: number[] = [];
+  for await (const { start, length } of changedUnits(disk, over, MIN_GRAIN, salvage, signal)) {
+    if (places.length >= MOST_IDENTITY_RANGES) break;
+    places.push(start, length);
+  }
+  const below = new TextEncoder().encode(`${over.base.name} ${over.base.identity} ${places.join(" ")} `);
+  const message = new Uint8Array(below.length + whole.length);
+  message.set(below);
+  message.set(whole, below.length);
+  return pool.hasher.digest(message).slice(0, 16);
+}
+
+async function contentIdentity(disk: Disk, salvage: boolean, pool: BlockPool, signal: AbortSignal): Promise<Uint8Array> {
   const attached = attachDisk(disk, pool);
   try {
     const head = await readDisk(attached, pool, 0, IDENTITY_BYTES, signal, salvage);
@@ -144,7 +172,9 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
     report({ phase: "finish", done: 0, total: written.logicalBytes, position: plan.disk.size });
     const files = await sink.close(written.sizes, signal);
     const wrapping = target.readsAs?.(plan.spec.options) ?? null;
-    const expected = { format: plan.request.format, wrapping, size: plan.disk.size, digest: written.digest };
+    const { format, over } = plan.request;
+    const changes = over && { over, within: () => changedUnits(plan.disk, over, written.unit, plan.request.salvage, signal) };
+    const expected = { format, wrapping, size: plan.disk.size, digest: written.digest, changes };
     if (plan.request.verify) await verifyImage(files, expected, ports.compute, ports.pool, report, signal);
     const blake3 =
       written.hash === null
@@ -177,6 +207,7 @@ async function checkSource(disk: Disk, report: Report, signal: AbortSignal): Pro
 const fileFacts = (files: readonly ByteSource[]) => files.map(({ name, size }) => ({ name, size }));
 
 interface Written {
+  readonly unit: number;
   readonly sizes: readonly number[];
   readonly logicalBytes: number;
   readonly bytes: number;
@@ -194,12 +225,15 @@ async function writeImage(
   report: Report,
   signal: AbortSignal,
 ): Promise<Written> {
-  const { disk, request } = plan;
+  const {
+    disk,
+    request: { over, salvage },
+  } = plan;
   const { pool } = ports;
   const digest = createDigest();
-  const hash = hashesWholeDisk(plan.survey) ? pool.hasher.disk(disk.size) : null;
+  const hash = over === undefined && hashesWholeDisk(plan.survey) ? pool.hasher.disk(disk.size) : null;
   const lost: LostRange[] = [];
-  const onLost = request.salvage ? (range: LostRange) => lost.push(range) : null;
+  const onLost = salvage ? (range: LostRange) => lost.push(range) : null;
   let bytes = 0;
   const carryOut = async (writes: Iterable<Write>): Promise<void> => {
     for (const write of coalesce(writer.sequential ? writes : withoutZeros(writes))) {
@@ -208,6 +242,8 @@ async function writeImage(
       bytes += write.bytes.length;
     }
   };
+  const changes = (): AsyncGenerator<Range> => changedUnits(disk, over as Over, writer.unit, salvage, signal);
+  const units = over === undefined ? null : createDeltaUnits(writer, changes());
   const attached = attachDisk(disk, pool);
   const total = plan.survey.dataBytes + plan.survey.packedBytes;
   let done = 0;
@@ -217,16 +253,18 @@ async function writeImage(
       encoding: writer.encoding,
       hash: true,
       units: true,
-      salvage: request.salvage,
+      salvage,
       start: 0,
       end: disk.size,
       onLost,
+      within: over && changes(),
     };
     for await (const { work, result } of inOrder(pool, blockOrders(attached, walk, signal), signal)) {
       digest.add(result.hashAt, result.hashes);
       result.hashAt.forEach((at, i) => void hash?.add(at, result.hashes.subarray(i * 32, i * 32 + 32)));
       for (const range of result.lost) lost.push(range);
-      await carryOut(unitWrites(writer, result));
+      if (units === null) await carryOut(unitWrites(writer, result));
+      else for await (const writes of units.writes(result)) await carryOut(writes);
       pool.release(result.buffer);
       done += work.dataBytes;
       report({ phase: "read", done, total, position: (work.order.grains[work.order.grains.length - 1] as number) + work.order.grain });
@@ -234,9 +272,10 @@ async function writeImage(
   } finally {
     attached.detach();
   }
+  if (units !== null) for await (const writes of units.rest()) await carryOut(writes);
   const { writes, sizes } = writer.end();
   await carryOut(writes);
-  return { sizes, logicalBytes: sizes.reduce((sum, size) => sum + size, 0), bytes, digest, hash, lost: joinLost(lost) };
+  return { unit: writer.unit, sizes, logicalBytes: sizes.reduce((sum, size) => sum + size, 0), bytes, digest, hash, lost: joinLost(lost) };
 }
 
 /** In the order of the disk; neighbours with one reason become one range. */
@@ -249,13 +288,6 @@ function joinLost(lost: readonly LostRange[]): LostRange[] {
     else joined.push(range);
   }
   return joined;
-}
-
-function* unitWrites(writer: ImageWriter, result: BlockResult): Generator<Write> {
-  for (let i = 0; i < result.index.length; i++) {
-    const bytes = new Uint8Array(result.buffer, result.offset[i], result.length[i]);
-    yield* writer.put(result.index[i] as number, { kind: result.packed[i] === 1 ? "packed" : "data", bytes });
-  }
 }
 
 /** Zeros hashed between two breaths. */

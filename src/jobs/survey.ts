@@ -30,6 +30,9 @@ export interface SurveyRequest {
   readonly cells: number;
   /** Carry on past damaged tables: what they cover counts as data. */
   readonly salvage: boolean;
+  /** Only this part of the disk; absent: all of it. */
+  readonly start?: number;
+  readonly end?: number;
   /** Called for each run of data, ascending. */
   readonly onData?: (start: number, length: number) => void;
 }
@@ -54,7 +57,7 @@ export async function survey(disk: Disk, request: SurveyRequest, signal: AbortSi
     }
   };
   const onLost = request.salvage ? (lost: { start: number; length: number }) => add("data", lost.start, lost.length) : null;
-  for await (const runs of mapRuns(disk, 0, disk.size, signal, onLost)) {
+  for await (const runs of mapRuns(disk, request.start ?? 0, request.end ?? disk.size, signal, onLost)) {
     for (const { extent } of runs) {
       if (extent.kind === "zero") add(extent.allocated ? "zero" : "hole", extent.start, extent.length);
       else {

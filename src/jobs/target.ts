@@ -1,5 +1,5 @@
 import { DiskError } from "../core/errors.ts";
-import type { DiskFormat, Encoding, ImageWriter, Json, TargetFormat, TargetOption, TargetSpec, Volume } from "../core/model.ts";
+import type { Base, DiskFormat, Encoding, ImageWriter, Json, Loss, TargetFormat, TargetOption, TargetSpec, Volume } from "../core/model.ts";
 import type { Compute } from "../core/ports.ts";
 
 export function targetOf(format: DiskFormat): TargetFormat {
@@ -128,5 +128,11 @@ function largestGrowth(unit: number, encoding: Encoding): number {
 /** A writer's losses plus what no format carries. */
 export function lossesOf(target: TargetFormat, spec: TargetSpec): ReturnType<TargetFormat["losses"]> {
   const empty = { what: "The disk is empty", why: "it has a virtual size of 0 bytes", severity: "blocker" } as const;
-  return spec.size === 0 ? [empty] : target.losses(spec);
+  if (spec.size === 0) return [empty];
+  return spec.base === undefined ? target.losses(spec) : [...target.losses(spec), ...deltaLosses(target, spec, spec.base)];
+}
+
+function deltaLosses(target: TargetFormat, spec: TargetSpec, base: Base): readonly Loss[] {
+  if (target.overBase !== undefined) return target.overBase(base, spec);
+  return [{ what: "This format has no layers", why: `an image over “${base.name}” cannot be written in it`, severity: "blocker" }];
 }

@@ -1,13 +1,16 @@
 import { DiskError } from "../core/errors.ts";
-import type { ByteSource } from "../core/model.ts";
+import { plainName } from "../core/file-name.ts";
+import type { ByteSource, Range, Volume } from "../core/model.ts";
 import type { BlockPool, Compute } from "../core/ports.ts";
+import { openImage } from "../formats/registry.ts";
 import { openDisk } from "./chain.ts";
+import type { Over } from "./delta.ts";
 import { createDigest, type DiskDigest, REGION } from "./digest.ts";
-import { attachDisk } from "./disk.ts";
+import { attachDisk, createDisk, type Disk } from "./disk.ts";
 import { inOrder } from "./in-order.ts";
 import type { Report } from "./progress.ts";
 import { survey } from "./survey.ts";
-import { blockOrders, MIN_GRAIN } from "./walk.ts";
+import { blockOrders, MIN_GRAIN, mapRuns } from "./walk.ts";
 
 export interface Expected {
   readonly format: string;
@@ -15,6 +18,8 @@ export interface Expected {
   readonly wrapping: string | null;
   readonly size: number;
   readonly digest: DiskDigest;
+  /** Of a delta: what it lies over, and the units that it was to hold; `digest` covers these alone. */
+  readonly changes: { readonly over: Over; within(): AsyncIterable<Range> } | undefined;
 }
 
 /** Opens what was written with its own reader and compares every block with what was read from the source. */
@@ -28,19 +33,34 @@ export async function verifyImage(
 ): Promise<void> {
   const main = files[0] as ByteSource;
   const resolve = async ({ name }: { readonly name: string }) => files.find((file) => file.name === name) ?? null;
-  const { wrapping, format } = expected;
+  const { wrapping, format, changes } = expected;
   const innerFormat = wrapping === null ? undefined : format;
-  const disk = await openDisk(main, { resolve, compute, innerFormat, anySize: true }, wrapping ?? format);
+  const context = { resolve, compute, innerFormat, anySize: true };
+  const disk =
+    changes === undefined
+      ? await openDisk(main, context, wrapping ?? format)
+      : await openDelta(main, await openImage(main, context, wrapping ?? format), changes.over, compute);
   if (disk.size !== expected.size)
     throw new DiskError("io", `${main.name}: written with a virtual size of ${disk.size} bytes instead of ${expected.size}`, {
       file: main.name,
     });
+  if (changes !== undefined) await requireNothingElse(disk, changes, signal);
   const { dataBytes, packedBytes } = await survey(disk, { cells: 1, salvage: false }, signal);
   const attached = attachDisk(disk, pool);
   const digest = createDigest();
   let done = 0;
   try {
-    const request = { unit: MIN_GRAIN, encoding: null, hash: true, units: false, salvage: false, start: 0, end: disk.size, onLost: null };
+    const request = {
+      unit: MIN_GRAIN,
+      encoding: null,
+      hash: true,
+      units: false,
+      salvage: false,
+      start: 0,
+      end: disk.size,
+      onLost: null,
+      within: changes?.within(),
+    };
     for await (const { work, result } of inOrder(pool, blockOrders(attached, request, signal), signal)) {
       digest.add(result.hashAt, result.hashes);
       pool.release(result.buffer);
@@ -64,4 +84,33 @@ export async function verifyImage(
       { file: main.name, guest },
     );
   }
+}
+
+/** The delta over the base that it was made for; it must name that base as it was told to. */
+async function openDelta(main: ByteSource, delta: Volume, over: Over, { mergeLayers }: Compute): Promise<Disk> {
+  const { name, identity } = over.base;
+  const parent = delta.parent;
+  if (parent === null || plainName(parent.name) !== name || (parent.id !== null && parent.id !== identity))
+    throw new DiskError("io", `${main.name}: written over “${parent?.name}” (${parent?.id}) instead of “${name}” (${identity})`, {
+      file: main.name,
+    });
+  return createDisk([delta, ...over.disk.chain], mergeLayers);
+}
+
+/** Outside the units that it was to hold, a delta leaves everything to its base. */
+async function requireNothingElse(disk: Disk, { within }: NonNullable<Expected["changes"]>, signal: AbortSignal): Promise<void> {
+  let at = 0;
+  const requireBase = async (end: number): Promise<void> => {
+    for await (const runs of mapRuns(disk, at, end, signal))
+      for (const { volume, extent } of runs)
+        if (volume === 0 && !(extent.kind === "zero" && !extent.allocated)) {
+          const [file, guest] = [disk.chain[0]?.files[0]?.name, { start: extent.start, length: extent.length }];
+          throw new DiskError("io", `${file}: holds disk offset ${extent.start}, which its base has just so`, { file, guest });
+        }
+  };
+  for await (const { start, length } of within()) {
+    if (start > at) await requireBase(start);
+    at = start + length;
+  }
+  if (at < disk.size) await requireBase(disk.size);
 }

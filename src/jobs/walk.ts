@@ -1,6 +1,6 @@
 import { clip, type Run } from "../core/block-map.ts";
 import { DiskError, type DiskErrorCode } from "../core/errors.ts";
-import type { Encoding } from "../core/model.ts";
+import type { Encoding, Range } from "../core/model.ts";
 import type { BlockOrder, LostRange, PlacedExtent } from "../core/ports.ts";
 import type { AttachedDisk, Disk } from "./disk.ts";
 
@@ -59,6 +59,8 @@ export interface WalkRequest {
   readonly onLost: ((lost: LostRange) => void) | null;
   /** Leave out what is stored as it is. */
   readonly packedOnly?: boolean;
+  /** Only the grains with something of these, ascending and disjoint; absent: all. */
+  readonly within?: AsyncIterable<Range> | undefined;
 }
 
 /** An order and how many bytes of data (as the disk shows them) it carries. */
@@ -83,7 +85,7 @@ export async function* blockOrders(attached: AttachedDisk, request: WalkRequest,
     dataBytes = 0;
     return work;
   };
-  for await (const runs of mapRuns(disk, request.start, request.end, signal, request.onLost)) {
+  for await (const runs of runsWithin(disk, grain, request, signal)) {
     for (const run of runs) {
       if (run.extent.kind === "zero" || (request.packedOnly === true && run.extent.kind === "raw")) continue;
       let rest = attached.place(run);
@@ -107,4 +109,14 @@ export async function* blockOrders(attached: AttachedDisk, request: WalkRequest,
     }
   }
   if (grains.length > 0) yield take();
+}
+
+async function* runsWithin(disk: Disk, grain: number, request: WalkRequest, signal: AbortSignal): AsyncGenerator<readonly Run[]> {
+  const { start, end, onLost, within = [{ start, length: end - start }] } = request;
+  let done = start;
+  for await (const range of within) {
+    const from = Math.max(done, Math.floor(range.start / grain) * grain);
+    done = Math.min(end, Math.ceil((range.start + range.length) / grain) * grain);
+    if (from < done) yield* mapRuns(disk, from, done, signal, onLost);
+  }
 }

@@ -1,6 +1,6 @@
 import type { DiskFormat } from "../../core/model.ts";
 import { checkQcow2 } from "./check.ts";
-import { lossesOf, OPTIONS, qemuArgumentsOf } from "./options.ts";
+import { baseLosses, lossesOf, OPTIONS, qemuArgumentsOf } from "./options.ts";
 import { openQcow2 } from "./reader.ts";
 import * as q from "./spec.ts";
 import { createQcow2 } from "./writer.ts";
@@ -15,5 +15,5 @@ export const qcow2: DiskFormat = {
   probe: (head) => head.length >= 4 && new DataView(head.buffer, head.byteOffset).getUint32(0) === q.MAGIC,
   open: openQcow2,
   check: checkQcow2,
-  target: { options: OPTIONS, losses: lossesOf, create: createQcow2, qemuArguments: qemuArgumentsOf },
+  target: { options: OPTIONS, losses: lossesOf, overBase: baseLosses, create: createQcow2, qemuArguments: qemuArgumentsOf },
 };

@@ -1,6 +1,7 @@
 import { plainName } from "../../core/file-name.ts";
-import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import type { Base, Loss, TargetOption, TargetSpec } from "../../core/model.ts";
 import { sectorLosses, wholeSectors } from "../../core/whole-sectors.ts";
+import { headerFits } from "./header-writer.ts";
 import { refcountBlockEntries } from "./refcounts.ts";
 import * as q from "./spec.ts";
 
@@ -95,6 +96,8 @@ export interface Layout {
   readonly dataFile: string | null;
   /** Means nothing without a data file. */
   readonly dataFileRaw: boolean;
+  /** The backing file as QEMU is told of it; null: the image stands alone. */
+  readonly backing: { readonly name: string; readonly format: string } | null;
 }
 
 /** `spec.options` must hold choices of OPTIONS. */
@@ -121,6 +124,7 @@ export function layoutOf(spec: TargetSpec): Layout {
     lazyRefcounts: option("lazy_refcounts") === "on",
     dataFile,
     dataFileRaw: option("data_file_raw") === "on",
+    backing: spec.base === undefined ? null : { name: backingName(spec.base.name), format: spec.base.format },
   };
 }
 
@@ -131,6 +135,25 @@ function clusterSizeOf(text: string): number {
 
 const GIB = 2 ** 30;
 const inGib = (bytes: number) => `${Math.floor(bytes / GIB)} GiB`;
+
+/** Formats of backing files that QEMU opens. */
+const BACKING_FORMATS = ["raw", "qcow2", "qcow", "qed", "vmdk", "vdi", "vpc", "vhdx", "parallels", "dmg", "bochs", "cloop"];
+
+export function baseLosses(base: Base, spec: Omit<TargetSpec, "identity">): readonly Loss[] {
+  const layout = layoutOf({ ...spec, base, identity: new Uint8Array(16) });
+  const block = (what: string, why: string): Loss => ({ what, why, severity: "blocker" });
+  if (!BACKING_FORMATS.includes(base.format))
+    return [block("QEMU does not read the base", `“${base.name}” is of the format ${base.format}`)];
+  if (layout.dataFile !== null && layout.dataFileRaw) return [block("A raw data file", "it holds the whole disk, so there can be no base below it")];
+  if (new TextEncoder().encode(layout.backing?.name).length > q.MAX_BACKING_NAME || !headerFits(layout))
+    return [
+      block("The base's name is too long", `“${base.name}” and the header have no room in a first cluster of ${layout.clusterSize} bytes`),
+    ];
+  return [];
+}
+
+/** A name with a colon would be taken for one with a protocol. */
+const backingName = (name: string): string => (name.includes(":") ? `./${name}` : name);
 
 export function lossesOf(spec: TargetSpec): Loss[] {
   const layout = layoutOf(spec);
@@ -202,5 +225,6 @@ export function qemuArgumentsOf(spec: TargetSpec): string[] {
   if (lazyRefcounts) settings.push("lazy_refcounts=on");
   if (dataFile !== null) settings.push(`data_file=${dataFile.replaceAll(",", ",,")}`, `data_file_raw=${dataFileRaw ? "on" : "off"}`);
   if (compression !== "off") settings.push(`compression_type=${compression === "zstd" ? "zstd" : "zlib"}`);
-  return ["-O", "qcow2", ...(compression === "off" ? [] : ["-c"]), "-o", settings.join(",")];
+  const over = spec.base === undefined ? [] : ["-B", spec.base.name, "-F", spec.base.format];
+  return ["-O", "qcow2", ...over, ...(compression === "off" ? [] : ["-c"]), "-o", settings.join(",")];
 }

@@ -1,5 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
 import type { Block, ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import { headerCluster, type RefcountPlace } from "./header-writer.ts";
 import { type Layout, layoutOf, lossesOf } from "./options.ts";
 import { refcountBlockEntries, setRefcountAt } from "./refcounts.ts";
 import * as q from "./spec.ts";
@@ -43,13 +44,8 @@ class Qcow2Writer implements ImageWriter {
   }
 
   put(index: number, block: Block): readonly Write[] {
-    const { clusterSize, clusterBits, tableSpan, l2EntryBytes } = this.layout;
-    const writes: Write[] = [];
-    const tableIndex = Math.floor((index * clusterSize) / tableSpan);
-    if (this.table !== null && this.table.index !== tableIndex) writes.push(this.closeTable(this.table));
-    this.table ??= { index: tableIndex, bytes: new Uint8Array(clusterSize) };
-    const view = new DataView(this.table.bytes.buffer);
-    const entry = (index % (tableSpan / clusterSize)) * l2EntryBytes;
+    const { clusterSize, clusterBits } = this.layout;
+    const { writes, view, entry } = this.entryOf(index);
     if (this.layout.dataFile !== null) {
       // [1] External data file: a cluster lies where the guest sees it. QEMU counts on that, also when the file need not be raw.
       const at = index * clusterSize;
@@ -64,6 +60,26 @@ class Qcow2Writer implements ImageWriter {
     else this.setEntry(view, entry, at);
     writes.push({ file: 0, at, bytes: block.bytes });
     return writes;
+  }
+
+  /** [1] Standard Cluster Descriptor: bit 0 says that the cluster reads as zeros. Version 2 has no such bit, so there zeros are stored. */
+  putZero(index: number): readonly Write[] {
+    if (this.layout.version === 2) return this.put(index, { kind: "data", bytes: new Uint8Array(this.layout.clusterSize) });
+    const { writes, view, entry } = this.entryOf(index);
+    // [1] Extended L2 Entries: the upper half of the bitmap are the subclusters that read as zeros; the flag means nothing there.
+    if (this.layout.extendedL2) view.setUint32(entry + 8, 0xffffffff);
+    else view.setUint32(entry + 4, q.ZERO_LOW);
+    return writes;
+  }
+
+  /** The L2 entry of a cluster, in the table at hand; the one before it is written. */
+  private entryOf(index: number): { readonly writes: Write[]; readonly view: DataView; readonly entry: number } {
+    const { clusterSize, tableSpan, l2EntryBytes } = this.layout;
+    const writes: Write[] = [];
+    const tableIndex = Math.floor((index * clusterSize) / tableSpan);
+    if (this.table !== null && this.table.index !== tableIndex) writes.push(this.closeTable(this.table));
+    this.table ??= { index: tableIndex, bytes: new Uint8Array(clusterSize) };
+    return { writes, view: new DataView(this.table.bytes.buffer), entry: (index % (tableSpan / clusterSize)) * l2EntryBytes };
   }
 
   /** A stored cluster: it has one user, and with extended L2 entries all of its 32 subclusters are allocated. */
@@ -112,13 +128,6 @@ function setPair(view: DataView, at: number, [high, low]: readonly [high: number
   view.setUint32(at + 4, low);
 }
 
-interface RefcountPlace {
-  readonly blocksAt: number;
-  readonly blocks: number;
-  readonly tableAt: number;
-  readonly tableClusters: number;
-}
-
 /** The fewest refcount blocks, and table clusters for them, that count `used` clusters and themselves. */
 function refcountSizes(used: number, perBlock: number, clusterSize: number): { blocks: number; tableClusters: number } {
   let blocks = 0;
@@ -147,70 +156,6 @@ function* tableWrites(at: number, positions: Float64Array, clusterSize: number, 
     }
     yield { file: 0, at: at + from, bytes };
   }
-}
-
-function headerCluster(layout: Layout, l1At: number, refcounts: RefcountPlace): Uint8Array {
-  const { version, clusterBits, clusterSize, compression, extendedL2, refcountBits, size, l1Entries, dataFile } = layout;
-  const bytes = new Uint8Array(clusterSize);
-  bytes.set(
-    q.HEADER_V2.write({
-      magic: q.MAGIC,
-      version,
-      backing_file_offset: 0n,
-      backing_file_size: 0,
-      cluster_bits: clusterBits,
-      size: BigInt(size),
-      crypt_method: q.CRYPT_NONE,
-      l1_size: l1Entries,
-      l1_table_offset: BigInt(l1At),
-      refcount_table_offset: BigInt(refcounts.tableAt),
-      refcount_table_clusters: refcounts.tableClusters,
-      nb_snapshots: 0,
-      snapshots_offset: 0n,
-    }),
-  );
-  if (version === 2) return bytes;
-  const zstd = compression === "zstd";
-  bytes.set(
-    q.HEADER_V3.write({
-      incompatible_features:
-        (zstd ? q.INCOMPAT_COMPRESSION : 0n) | (extendedL2 ? q.INCOMPAT_EXTENDED_L2 : 0n) | (dataFile !== null ? q.INCOMPAT_DATA_FILE : 0n),
-      compatible_features: layout.lazyRefcounts ? q.COMPAT_LAZY_REFCOUNTS : 0n,
-      autoclear_features: dataFile !== null && layout.dataFileRaw ? q.AUTOCLEAR_DATA_FILE_RAW : 0n,
-      refcount_order: Math.log2(refcountBits),
-      header_length: q.FULL_LENGTH,
-    }),
-    q.HEADER_V2.bytes,
-  );
-  const compression_type = zstd ? q.COMPRESSION_ZSTD : q.COMPRESSION_DEFLATE;
-  bytes.set(q.HEADER_ADDITIONAL.write({ compression_type, padding: new Uint8Array(7) }), q.V3_LENGTH);
-  let at = q.FULL_LENGTH;
-  for (const { type, data } of extensionsOf(layout)) {
-    bytes.set(q.EXTENSION.write({ type, length: data.length }), at);
-    bytes.set(data, at + q.EXTENSION.bytes);
-    at += q.EXTENSION.bytes + Math.ceil(data.length / 8) * 8;
-  }
-  return bytes;
-}
-
-/** [1] Header extensions; the zeros behind the last one end them. */
-function extensionsOf({ compression, extendedL2, dataFile }: Layout): { readonly type: number; readonly data: Uint8Array }[] {
-  const found: { type: number; data: Uint8Array }[] = [];
-  const text = (value: string) => new TextEncoder().encode(value);
-  if (dataFile !== null) found.push({ type: q.EXTENSION_DATA_FILE, data: text(dataFile) });
-  // [1] Feature name table: lets a program that does not know a feature say its name.
-  const names: Array<readonly [bit: number, name: string]> = [];
-  if (dataFile !== null) names.push([2, "external data file"]);
-  if (compression === "zstd") names.push([3, "compression type"]);
-  if (extendedL2) names.push([4, "extended L2 entries"]);
-  const table = new Uint8Array(names.length * q.FEATURE_NAME.bytes);
-  names.forEach(([bit, name], i) => {
-    const padded = new Uint8Array(46);
-    padded.set(text(name));
-    table.set(q.FEATURE_NAME.write({ type: 0, bit, name: padded }), i * q.FEATURE_NAME.bytes);
-  });
-  if (names.length > 0) found.push({ type: q.EXTENSION_FEATURE_NAMES, data: table });
-  return found;
 }
 
 /** Hands out host clusters in ascending order and counts their users: no cluster is ever free, so a count is 1 unless noted. */

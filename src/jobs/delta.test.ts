@@ -1,0 +1,196 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, describe, expect, test } from "vitest";
+import type { ByteSource, TargetFormat, Volume } from "../core/model.ts";
+import { createOverlay, type Patch } from "../core/overlay.ts";
+import { DISK_FORMATS, openImage } from "../formats/registry.ts";
+import { converted } from "../testing/conversion.ts";
+import { arbitraryDisk, diskBytes, noise, same, type TestDisk } from "../testing/disks.ts";
+import { contextOf, optionVariants, readVolume, specFor, testCompute } from "../testing/image-harness.ts";
+import { judge } from "../testing/judges.ts";
+import { localPool } from "../testing/local-pool.ts";
+import { SparseFile } from "../testing/sparse-file.ts";
+import { openDisk } from "./chain.ts";
+import { baseOf, differingRanges, layersAbove } from "./delta.ts";
+import { createDisk, type Disk } from "./disk.ts";
+
+const { mergeLayers } = testCompute();
+const never = new AbortController().signal;
+const folder = mkdtempSync(join(tmpdir(), "delta-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const MIB = 1 << 20;
+const rawSource = ({ size, pieces }: TestDisk, name = "disk.raw"): SparseFile => {
+  const file = new SparseFile(name);
+  for (const { start, bytes } of pieces) file.write(start, bytes);
+  file.truncate(size);
+  return file;
+};
+const changed = (disk: Disk, patches: readonly Patch[], size = disk.size): Disk =>
+  createDisk([createOverlay(size, patches), ...disk.chain], mergeLayers, [], size);
+
+/** What the disk shows after the patches. */
+function patched(base: Uint8Array, patches: readonly Patch[], size: number): Uint8Array {
+  const out = new Uint8Array(size);
+  out.set(base.subarray(0, size));
+  for (const { start, length, bytes } of patches) out.set(bytes ?? new Uint8Array(length), start);
+  return out;
+}
+
+/** Ascending, apart, of whole sectors: noise, and zeros. */
+const arbitraryPatches = (size: number): fc.Arbitrary<Patch[]> =>
+  fc
+    .array(fc.record({ at: fc.nat(size / 512 - 1), sectors: fc.integer({ min: 1, max: 300 }), zero: fc.boolean(), seed: fc.nat() }), {
+      maxLength: 6,
+    })
+    .map((list) => {
+      const patches: Patch[] = [];
+      let free = 0;
+      for (const { at, sectors, zero, seed } of list.toSorted((a, b) => a.at - b.at)) {
+        const start = Math.max(at * 512, free);
+        const length = Math.min(sectors * 512, size - start);
+        if (length <= 0) continue;
+        patches.push({ start, length, bytes: zero ? null : noise(length, seed) });
+        free = start + length + 512;
+      }
+      return patches;
+    });
+
+/** Why a delta of that size over a base of another (or the same) cannot be written, in words. */
+function blockers(id: string, target: TargetFormat, options: Readonly<Record<string, string>>, size: number, baseSize = size): string[] {
+  const base = { name: `base.${id}`, format: id, size: baseSize, identity: null, details: {} };
+  const spec = { ...specFor(target, size, `top.${id}`, options), base };
+  const losses = [...target.losses(spec), ...(target.overBase?.(base, spec) ?? [])];
+  return losses.flatMap(({ what, severity }) => (severity === "blocker" ? [what] : []));
+}
+
+const layered = DISK_FORMATS.flatMap(({ id, target }) =>
+  target?.overBase === undefined ? [] : optionVariants(target).map((options) => ({ id, options, target })),
+).filter(({ id, target, options }) => blockers(id, target, options, 9 * MIB).length === 0);
+
+interface Pair {
+  readonly files: readonly SparseFile[];
+  readonly delta: readonly SparseFile[];
+  readonly whole: Disk;
+}
+
+/** The base and the delta over it, as files. */
+async function writePair(id: string, options: Readonly<Record<string, string>>, source: Disk, top: Disk): Promise<Pair> {
+  const files = await converted(source, { format: id, options, name: `base.${id}` });
+  const volume = await openImage(files[0] as ByteSource, contextOf(files), id);
+  const base = baseOf(volume, `base.${id}`);
+  const delta = await converted(top, { format: id, options, name: `top.${id}`, over: { base, disk: source, changes: null } });
+  return { files, delta, whole: await openDisk(delta[0] as ByteSource, contextOf([...files, ...delta]), id) };
+}
+
+const small = fc
+  .record({ disk: arbitraryDisk(2 * MIB), grow: fc.constantFrom(0, 0, 70_144, 512) })
+  .chain(({ disk, grow }) => arbitraryPatches(disk.size + grow).map((patches) => ({ disk, size: disk.size + grow, patches })));
+
+describe("every format with layers", () => {
+  test.each(layered)("$id $options: the delta over its base shows what the source shows", async ({ id, options, target }) => {
+    await fc.assert(
+      fc.asyncProperty(small, async ({ disk, size, patches }) => {
+        const source = await openDisk(rawSource(disk), contextOf(), "raw");
+        fc.pre(blockers(id, target, options, size, disk.size).length === 0);
+        const top = changed(source, patches, size);
+        const { whole } = await writePair(id, options, source, top);
+        expect(same(await readVolume(whole.chain), patched(diskBytes(disk), patches, size))).toBe(true);
+      }),
+      { numRuns: 6 },
+    );
+  });
+});
+
+describe("a delta", () => {
+  const disk: TestDisk = { size: 9 * MIB, pieces: [0, 3, 6].map((mib) => ({ start: mib * MIB, bytes: noise(900_000, mib + 1) })) };
+  const patches: Patch[] = [
+    { start: 0, length: MIB, bytes: null },
+    { start: 2 * MIB, length: 4096, bytes: noise(4096, 9) },
+    { start: 4 * MIB, length: MIB, bytes: null },
+    { start: 6 * MIB + 512, length: 512, bytes: noise(512, 10) },
+  ];
+  const expected = patched(diskBytes(disk), patches, disk.size);
+
+  test("holds the changed units and nothing else", async () => {
+    const source = await openDisk(rawSource(disk), contextOf(), "raw");
+    const { delta } = await writePair("qcow2", {}, source, changed(source, patches));
+    const volume: Volume = await openImage(delta[0] as ByteSource, contextOf(), "qcow2");
+    const kinds = (await volume.extents(0, volume.size)).map(({ kind, start, length }) => [kind, start / 65536, length / 65536]);
+    // The base has zeros from 900,000 bytes on, and at 4 MiB: nothing has to be said there.
+    expect(kinds).toEqual([
+      ["zero", 0, 14],
+      ["hole", 14, 18],
+      ["raw", 32, 1],
+      ["hole", 33, 63],
+      ["raw", 96, 1],
+      ["hole", 97, 47],
+    ]);
+  });
+
+  test("over a base that knows nothing of the source: the differences, found by reading both", async () => {
+    const source = await openDisk(rawSource(disk), contextOf(), "raw");
+    const other = await openDisk(
+      rawSource({ size: disk.size, pieces: [...disk.pieces.slice(0, 1), { start: 8 * MIB, bytes: noise(5000, 77) }] }),
+      contextOf(),
+      "raw",
+    );
+    expect(layersAbove(source, other)).toBe(null);
+    const changes = await differingRanges(source, other, localPool(2), () => {}, never);
+    expect(changes.map(({ start, length }) => [start / 65536, length / 65536])).toEqual([
+      [48, 14],
+      [96, 14],
+      [128, 1],
+    ]);
+    const base = { name: "other.raw", format: "raw", size: disk.size, identity: null, details: {} };
+    const delta = await converted(source, { format: "qcow2", name: "d.qcow2", over: { base, disk: other, changes } });
+    const files = [...delta, Object.assign(other.chain[0]?.files[0] as ByteSource, { name: "other.raw" })];
+    const whole = await openDisk(delta[0] as ByteSource, contextOf(files), "qcow2");
+    expect(same(await readVolume(whole.chain), diskBytes(disk))).toBe(true);
+  });
+
+  test("two deltas over one base have ids of their own, each the same every time", async () => {
+    const source = await openDisk(rawSource(disk), contextOf(), "raw");
+    const base = { name: "b.qcow2", format: "qcow2", size: disk.size, identity: null, details: {} };
+    const { planConvert } = await import("./convert.ts");
+    const ids = [];
+    for (const list of [patches.slice(1, 2), patches.slice(3), patches.slice(3)]) {
+      const request = {
+        format: "qcow2",
+        options: {},
+        name: "t.qcow2",
+        salvage: false,
+        verify: true,
+        checkSource: true,
+        over: { base, disk: source, changes: null },
+      };
+      const plan = await planConvert(changed(source, list), request, { pool: localPool(1), compute: testCompute() }, never);
+      ids.push(Buffer.from(plan.spec.identity).toString("hex"));
+    }
+    expect(ids[0]).not.toBe(ids[1]);
+    expect(ids[2]).toBe(ids[1]);
+  });
+
+  test("of a format without layers is refused before anything is written", async () => {
+    const source = await openDisk(rawSource(disk), contextOf(), "raw");
+    const base = { name: "b.raw", format: "raw", size: disk.size, identity: null, details: {} };
+    await expect(
+      converted(changed(source, patches), { format: "raw", name: "t.raw", over: { base, disk: source, changes: null } }),
+    ).rejects.toThrow("This format has no layers");
+  });
+
+  const qemu = judge("qemu-img");
+  const byQemu = layered.filter(({ id }) => ["qcow2", "qed", "vmdk"].includes(id));
+  test.skipIf(qemu === null).each(byQemu)("$id $options: qemu-img opens it with its base", async ({ id, options }) => {
+    const source = await openDisk(rawSource(disk), contextOf(), "raw");
+    const { files, delta } = await writePair(id, options, source, changed(source, patches));
+    const place = mkdtempSync(join(folder, "q-"));
+    for (const file of [...files, ...delta]) file.save(join(place, file.name));
+    writeFileSync(join(place, "expected.raw"), expected);
+    expect(qemu!.must(["compare", "-f", id, "-F", "raw", `top.${id}`, "expected.raw"], { cwd: place })).toContain("identical");
+    const checked = qemu!.run(["check", "-f", id, `top.${id}`], { cwd: place });
+    expect([0, 63]).toContain(checked.status);
+  });
+});
