@@ -60,7 +60,8 @@ const arbitraryPatches = (size: number): fc.Arbitrary<Patch[]> =>
 
 /** Why a delta of that size over a base of another (or the same) cannot be written, in words. */
 function blockers(id: string, target: TargetFormat, options: Readonly<Record<string, string>>, size: number, baseSize = size): string[] {
-  const base = { name: `base.${id}`, format: id, size: baseSize, identity: null, details: {} };
+  const identity = id === "vmdk" ? "12345678" : "01234567-89ab-4cde-8f01-23456789abcd";
+  const base = { name: `base.${id}`, format: id, size: baseSize, identity, details: {} };
   const spec = { ...specFor(target, size, `top.${id}`, options), base };
   const losses = [...target.losses(spec), ...(target.overBase?.(base, spec) ?? [])];
   return losses.flatMap(({ what, severity }) => (severity === "blocker" ? [what] : []));

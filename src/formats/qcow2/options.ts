@@ -145,7 +145,7 @@ export function baseLosses(base: Base, spec: Omit<TargetSpec, "identity">): read
   if (!BACKING_FORMATS.includes(base.format))
     return [block("QEMU does not read the base", `“${base.name}” is of the format ${base.format}`)];
   if (layout.dataFile !== null && layout.dataFileRaw) return [block("A raw data file", "it holds the whole disk, so there can be no base below it")];
-  if (new TextEncoder().encode(layout.backing?.name).length > q.MAX_BACKING_NAME || !headerFits(layout))
+  if (new TextEncoder().encode(layout.backing?.name ?? "").length > q.MAX_BACKING_NAME || !headerFits(layout))
     return [
       block("The base's name is too long", `“${base.name}” and the header have no room in a first cluster of ${layout.clusterSize} bytes`),
     ];

@@ -1,6 +1,6 @@
 import type { DiskFormat } from "../../core/model.ts";
 import { checkQed } from "./check.ts";
-import { lossesOf, OPTIONS } from "./options.ts";
+import { baseLosses, lossesOf, OPTIONS } from "./options.ts";
 import { openQed } from "./reader.ts";
 import { MAGIC } from "./spec.ts";
 import { createQed } from "./writer.ts";
@@ -16,7 +16,14 @@ export const qed: DiskFormat = {
   target: {
     options: OPTIONS,
     losses: lossesOf,
+    overBase: baseLosses,
     create: createQed,
-    qemuArguments: ({ options }) => ["-O", "qed", "-o", `cluster_size=${options["cluster_size"]},table_size=${options["table_size"]}`],
+    qemuArguments: ({ options, base }) => [
+      "-O",
+      "qed",
+      ...(base === undefined ? [] : ["-B", base.name, "-F", base.format]),
+      "-o",
+      `cluster_size=${options["cluster_size"]},table_size=${options["table_size"]}`,
+    ],
   },
 };

@@ -1,6 +1,6 @@
-import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import type { Base, Loss, TargetOption, TargetSpec } from "../../core/model.ts";
 import { sectorLosses, wholeSectors } from "../../core/whole-sectors.ts";
-import { mostBytes, tableEntries } from "./spec.ts";
+import { LONGEST_NAME, mostBytes, tableEntries } from "./spec.ts";
 
 /** 4 KiB to 2 MiB, the largest block that writers are given; the format goes to 64 MiB. */
 const CLUSTER_BYTES: Readonly<Record<string, number>> = Object.fromEntries(
@@ -55,4 +55,18 @@ export function lossesOf({ size, options }: TargetSpec): readonly Loss[] {
   if (BigInt(wholeSectors(size)) <= most) return sectorLosses(size, "QED disk");
   const why = `Clusters of ${unit} bytes and tables of ${tableSize} clusters reach ${most} bytes; take larger ones.`;
   return [{ what: "The disk is too large", why, severity: "blocker" }];
+}
+
+/** Formats of backing files that QEMU recognises by their content, which is all that QED lets it go by; and raw, for which it has a flag. */
+const BACKING_FORMATS = ["raw", "qcow2", "qcow", "qed", "vmdk", "vdi", "vpc", "vhdx", "parallels", "bochs", "cloop"];
+
+/** A name with a colon would be taken for one with a protocol. */
+export const backingName = ({ name }: Base): string => (name.includes(":") ? `./${name}` : name);
+
+export function baseLosses(base: Base): readonly Loss[] {
+  const block = (what: string, why: string): Loss => ({ what, why, severity: "blocker" });
+  if (!BACKING_FORMATS.includes(base.format))
+    return [block("QEMU does not read the base", `“${base.name}” is of the format ${base.format}`)];
+  const length = new TextEncoder().encode(backingName(base)).length;
+  return length > LONGEST_NAME ? [block("The base's name is too long", `it has ${length} bytes; QEMU reads up to ${LONGEST_NAME}`)] : [];
 }

@@ -1,23 +1,27 @@
 import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
 import { wholeSectors } from "../../core/whole-sectors.ts";
-import { layoutOf } from "./options.ts";
-import { ENTRY_BYTES, Header, MAGIC } from "./spec.ts";
+import { backingName, layoutOf } from "./options.ts";
+import { ENTRY_BYTES, ENTRY_ZERO, FEATURE_BACKING, FEATURE_RAW_BACKING, Header, MAGIC } from "./spec.ts";
 
 /** Bytes of a table that are written at once. */
 const WRITE_BYTES = 1 << 20;
 const WRITE_ENTRIES = WRITE_BYTES / ENTRY_BYTES;
+const ABSENT = 0;
+const CLUSTER = 1;
+const ZERO = 2;
 
 /**
  * Header, L1 table, then every L2 table in front of its clusters, which follow one another. An L2 table is written when the
- * next one begins: memory holds one bit per entry of it. Pieces of tables without entries are left as zeros.
+ * next one begins: memory holds one byte per entry of it. Pieces of tables without entries are left as zeros.
  */
-export function createQed({ size, name, options }: TargetSpec): ImageWriter {
+export function createQed({ size, name, options, base }: TargetSpec): ImageWriter {
   const { unit, tableSize, entries } = layoutOf(options);
   const tableBytes = tableSize * unit;
   const l1At = unit;
   /** L1 index → where its L2 table begins. */
   const tables = new Map<number, number>();
-  let present = new Uint8Array(0);
+  /** What its entries are: nothing, a cluster, or zeros. */
+  let states = new Uint8Array(0);
   let current = -1;
   let next = l1At + tableBytes;
 
@@ -43,10 +47,24 @@ export function createQed({ size, name, options }: TargetSpec): ImageWriter {
     if (tableAt === undefined) return;
     let cluster = tableAt + tableBytes;
     yield* tableWrites(tableAt, (entry) => {
-      if (((present[entry >> 3] as number) & (1 << (entry & 7))) === 0) return 0;
+      if (states[entry] === ABSENT) return 0;
+      if (states[entry] === ZERO) return Number(ENTRY_ZERO);
       cluster += unit;
       return cluster - unit;
     });
+  }
+
+  /** Remembers what an entry is; the table before its own is written. */
+  function* enter(index: number, state: number): Generator<Write> {
+    const table = Math.floor(index / entries);
+    if (table !== current) {
+      yield* currentTable();
+      current = table;
+      states = new Uint8Array(entries);
+      tables.set(table, next);
+      next += tableBytes;
+    }
+    states[index % entries] = state;
   }
 
   return {
@@ -56,37 +74,31 @@ export function createQed({ size, name, options }: TargetSpec): ImageWriter {
     sequential: false,
     *put(index, block) {
       if (block.kind === "packed") throw new TypeError("qed: blocks are never packed");
-      const table = Math.floor(index / entries);
-      if (table !== current) {
-        yield* currentTable();
-        current = table;
-        present = new Uint8Array(entries / 8);
-        tables.set(table, next);
-        next += tableBytes;
-      }
-      const entry = index % entries;
-      present[entry >> 3] = (present[entry >> 3] as number) | (1 << (entry & 7));
+      yield* enter(index, CLUSTER);
       yield { file: 0, at: next, bytes: block.bytes };
       next += unit;
     },
+    putZero: (index) => enter(index, ZERO),
     end() {
+      const backing = base === undefined ? null : new TextEncoder().encode(backingName(base));
       const header = Header.write({
         magic: MAGIC,
         cluster_size: unit,
         table_size: tableSize,
         header_size: 1,
-        features: 0n,
+        features: base === undefined ? 0n : FEATURE_BACKING | (base.format === "raw" ? FEATURE_RAW_BACKING : 0n),
         compat_features: 0n,
         autoclear_features: 0n,
         l1_table_offset: BigInt(l1At),
         image_size: BigInt(wholeSectors(size)),
-        backing_filename_offset: 0,
-        backing_filename_size: 0,
+        backing_filename_offset: backing === null ? 0 : Header.bytes,
+        backing_filename_size: backing?.length ?? 0,
       });
       function* writes(): Generator<Write> {
         yield* currentTable();
         yield* tableWrites(l1At, (entry) => tables.get(entry) ?? 0);
         yield { file: 0, at: 0, bytes: header };
+        if (backing !== null) yield { file: 0, at: Header.bytes, bytes: backing };
       }
       return { writes: writes(), sizes: [next] };
     },

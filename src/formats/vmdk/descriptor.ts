@@ -1,6 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
 import { hexText } from "../../core/hex.ts";
 import type { Note } from "../../core/model.ts";
+import { uuidBytes, uuidText } from "../../core/uuid.ts";
 import { MOST_EXTENTS, MOST_SECTORS, SECTOR } from "./spec.ts";
 
 /** [1] "The Descriptor File". */
@@ -9,6 +10,8 @@ export interface Descriptor {
   readonly cid: number;
   readonly parentCid: number;
   readonly parentName: string | null;
+  /** What VirtualBox adds: it knows images by UUIDs, and leaves CIDs alone. */
+  readonly uuids: Readonly<Record<"image" | "modification" | "parent" | "parentModification", string | null>>;
   readonly extents: readonly ExtentLine[];
   readonly encrypted: boolean;
   readonly notes: readonly Note[];
@@ -106,6 +109,7 @@ export function parseDescriptor(bytes: Uint8Array, file: string, at: number): De
       throw new DiskError("corrupt", `vmdk: ${key} is "${value.slice(0, 20)}", expected 8 hexadecimal digits`, { file, at });
     return Number.parseInt(value, 16);
   };
+  const uuid = (what: string): string | null => uuidText(uuidBytes(settings.get(`ddb.uuid.${what}`) ?? "") ?? new Uint8Array(16));
   if (settings.has("changetrackpath"))
     notes.push({ severity: "info", text: "changed block tracking is on for this disk; the list of changed blocks is not carried over" });
   return {
@@ -113,6 +117,12 @@ export function parseDescriptor(bytes: Uint8Array, file: string, at: number): De
     cid: contentId("CID", 0),
     parentCid: contentId("parentCID", NO_PARENT),
     parentName: settings.get("parentfilenamehint") ?? null,
+    uuids: {
+      image: uuid("image"),
+      modification: uuid("modification"),
+      parent: uuid("parent"),
+      parentModification: uuid("parentmodification"),
+    },
     extents,
     encrypted: [...settings.keys()].some((key) => /^(encryption|ddb\.encryption|keyid|cryptokeys)/.test(key)),
     notes,
@@ -154,6 +164,8 @@ export interface NewDescriptor {
   readonly sectors: number;
   readonly thin: boolean;
   readonly uuid: string | null;
+  /** Of a delta link. */
+  readonly parent: { readonly cid: number; readonly name: string } | null;
 }
 
 const hex = (value: number): string => value.toString(16).padStart(8, "0");
@@ -167,8 +179,9 @@ export function formatDescriptor(spec: NewDescriptor): Uint8Array<ArrayBuffer> {
     "version=1",
     'encoding="UTF-8"',
     `CID=${hex(spec.cid)}`,
-    `parentCID=${hex(NO_PARENT)}`,
+    `parentCID=${hex(spec.parent?.cid ?? NO_PARENT)}`,
     `createType="${spec.createType}"`,
+    ...(spec.parent === null ? [] : [`parentFileNameHint="${spec.parent.name}"`]),
     "",
     "# Extent description",
     ...spec.extents,

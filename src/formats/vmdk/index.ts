@@ -2,7 +2,7 @@ import type { DiskFormat, ImageWriter, TargetSpec } from "../../core/model.ts";
 import { checkVmdk } from "./check.ts";
 import { looksLikeDescriptor } from "./descriptor.ts";
 import { FlatWriter } from "./flat-writer.ts";
-import { losses, OPTIONS, readSpec } from "./options.ts";
+import { baseLosses, losses, OPTIONS, readSpec } from "./options.ts";
 import { openVmdk } from "./reader.ts";
 import { SparseWriter, SplitSparseWriter } from "./sparse-writer.ts";
 import { COWD_MAGIC, MAGIC, SESPARSE_MAGIC } from "./spec.ts";
@@ -16,7 +16,7 @@ export const vmdk: DiskFormat = {
   probe,
   open: openVmdk,
   check: checkVmdk,
-  target: { options: OPTIONS, losses, create, qemuArguments },
+  target: { options: OPTIONS, losses, overBase: baseLosses, create, qemuArguments },
 };
 
 /** By the magic number of a hosted sparse, COWD or seSparse extent, or by the first lines of a descriptor. */
@@ -41,5 +41,6 @@ function qemuArguments(target: TargetSpec): readonly string[] | null {
   const { subformat, adapterType, hwVersion, zeroedGrains } = readSpec(target);
   if (subformat === "vmfs" || subformat === "vmfsThin") return null;
   const zeroed = zeroedGrains ? ",zeroed_grain=on" : "";
-  return ["-O", "vmdk", "-o", `subformat=${subformat},adapter_type=${adapterType},hwversion=${hwVersion}${zeroed}`];
+  const over = target.base === undefined ? [] : ["-B", target.base.name, "-F", "vmdk"];
+  return ["-O", "vmdk", ...over, "-o", `subformat=${subformat},adapter_type=${adapterType},hwversion=${hwVersion}${zeroed}`];
 }

@@ -1,7 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
 import { plainName } from "../../core/file-name.ts";
-import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
-import { uuidBytes, uuidText } from "../../core/uuid.ts";
+import { givenId, idOption } from "../../core/id-option.ts";
+import type { Base, Loss, TargetOption, TargetSpec } from "../../core/model.ts";
 import { sectorLosses } from "../../core/whole-sectors.ts";
 import { formatDescriptor } from "./descriptor.ts";
 import { GTES_PER_GT, SECTOR } from "./spec.ts";
@@ -78,13 +78,7 @@ export const OPTIONS: readonly TargetOption[] = [
     choices: null,
     initial: "",
   },
-  {
-    name: "id",
-    label: "Disk UUID",
-    help: "The UUID by which VMware and VirtualBox know the disk; empty: none, they give it one.",
-    choices: null,
-    initial: "",
-  },
+  idOption("Disk UUID", "The UUID by which VMware and VirtualBox know the disk; empty: none, they give it one."),
 ];
 
 /** A spec whose options have been checked. */
@@ -100,18 +94,12 @@ export interface VmdkSpec {
   readonly zeroedGrains: boolean;
   /** In lower case; null: none. */
   readonly uuid: string | null;
+  /** Of a delta link: the base's content ID and file name. */
+  readonly parent: { readonly cid: number; readonly name: string } | null;
 }
 
 const option = ({ options }: TargetSpec, name: string): string =>
   options[name] ?? (OPTIONS.find((o) => o.name === name) as TargetOption).initial;
-
-/** The given disk UUID in its usual spelling, null for none; undefined: it is no UUID, or nil. */
-function diskUuid(spec: TargetSpec): string | null | undefined {
-  const id = option(spec, "id");
-  if (id === "") return null;
-  const bytes = uuidBytes(id);
-  return bytes === null ? undefined : (uuidText(bytes) ?? undefined);
-}
 
 /** Everything about the request that makes it impossible, in people's words. */
 function contradictions(spec: TargetSpec): string[] {
@@ -124,8 +112,7 @@ function contradictions(spec: TargetSpec): string[] {
   const cid = option(spec, "cid");
   if (cid !== "" && (!/^[0-9a-f]{8}$/i.test(cid) || /^fffffff[ef]$/i.test(cid)))
     found.push(`cid is "${cid}", expected eight hexadecimal digits other than ffffffff and fffffffe`);
-  if (diskUuid(spec) === undefined)
-    found.push(`id is "${option(spec, "id")}", expected a UUID such as 01234567-89ab-4cde-8f01-23456789abcd`);
+  if (givenId(spec) === null) found.push(`id is "${option(spec, "id")}", expected a UUID such as 01234567-89ab-4cde-8f01-23456789abcd`);
   const subformat = option(spec, "subformat");
   if (option(spec, "zeroed_grain") === "on" && !/^(monolithic|twoGbMaxExtent)Sparse$/.test(subformat))
     found.push(`zeroed_grain is for growing disks, not for ${subformat}`);
@@ -149,8 +136,23 @@ export function readSpec(spec: TargetSpec): VmdkSpec {
     cid: cid === "" ? derivedCid(spec.identity) : Number.parseInt(cid, 16),
     identity: spec.identity,
     zeroedGrains: option(spec, "zeroed_grain") === "on",
-    uuid: diskUuid(spec) ?? null,
+    uuid: givenId(spec) || null,
+    parent: spec.base === undefined ? null : { cid: Number.parseInt(spec.base.identity ?? "", 16), name: spec.base.name },
   };
+}
+
+/** Whether, and over what, a delta link can be written. [2], "Delta Links" */
+export function baseLosses(base: Base, spec: Omit<TargetSpec, "identity">): readonly Loss[] {
+  const block = (why: string): Loss => ({ what: "A delta link cannot be made", why, severity: "blocker" });
+  const subformat = spec.options["subformat"] ?? "monolithicSparse";
+  if (!/^(monolithic|twoGbMaxExtent)Sparse$/.test(subformat)) return [block(`only growing disks can be layers, not ${subformat}`)];
+  if (base.format !== "vmdk") return [block(`“${base.name}” is no VMDK, and a delta link names its parent by a VMDK's content ID`)];
+  if (!/^[0-9a-f]{8}$/i.test(base.identity ?? "")) return [block(`“${base.name}” has no content ID`)];
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a line break would end the line in the descriptor
+  if (/["\u0000-\u001f\u007f]/.test(base.name)) return [block(`the name “${base.name}” cannot stand in a descriptor`)];
+  if (base.size === spec.size) return [];
+  const why = `VMware's products want a layer as large as its parent; “${base.name}” has ${base.size} bytes, the layer ${spec.size}.`;
+  return [{ what: "The base has another size", why, severity: "warning" }];
 }
 
 /** ffffffff means "no parent" and fffffffe "not yet used": neither may identify contents ([2], "Header"). */

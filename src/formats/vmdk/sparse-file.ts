@@ -1,7 +1,18 @@
 import { DiskError } from "../../core/errors.ts";
 import type { Write } from "../../core/model.ts";
 import { DESCRIPTOR_SECTORS, GRAIN, MOST_FILE_SECTORS, type SparseLayout, sparseLayout } from "./options.ts";
-import { FLAG_NEWLINE_TEST, FLAG_REDUNDANT, FLAG_ZEROED_GRAINS, GT_SECTORS, GTES_PER_GT, Header, MAGIC, NEWLINES, SECTOR } from "./spec.ts";
+import {
+  FLAG_NEWLINE_TEST,
+  FLAG_REDUNDANT,
+  FLAG_ZEROED_GRAINS,
+  GT_SECTORS,
+  GTE_ZEROED,
+  GTES_PER_GT,
+  Header,
+  MAGIC,
+  NEWLINES,
+  SECTOR,
+} from "./spec.ts";
 import { tableBytes } from "./stream-writer.ts";
 
 const GRAIN_SECTORS = GRAIN / SECTOR;
@@ -47,12 +58,22 @@ export class SparseFile {
   put(grain: number, bytes: Uint8Array): readonly Write[] {
     if (this.#end + GRAIN_SECTORS > MOST_FILE_SECTORS)
       throw new DiskError("limit", "vmdk: the file reaches 2 TiB, where its 32-bit sector numbers end");
+    const writes = this.#enter(grain, this.#end);
+    writes.push(this.#write(this.#end, bytes));
+    this.#end += GRAIN_SECTORS;
+    return writes;
+  }
+
+  /** A grain that reads as zeros whatever the parent holds; stored as zeros where it cannot be marked. */
+  putZero(grain: number): readonly Write[] {
+    return this.#spec.zeroedGrains ? this.#enter(grain, GTE_ZEROED) : this.put(grain, new Uint8Array(GRAIN));
+  }
+
+  #enter(grain: number, entry: number): Write[] {
     const table = Math.floor(grain / GTES_PER_GT);
     const writes = table === this.#tableIndex ? [] : this.#endTable();
     this.#tableIndex = table;
-    this.#table[grain % GTES_PER_GT] = this.#end;
-    writes.push(this.#write(this.#end, bytes));
-    this.#end += GRAIN_SECTORS;
+    this.#table[grain % GTES_PER_GT] = entry;
     return writes;
   }
 

@@ -22,6 +22,10 @@ export class SparseWriter implements ImageWriter {
     return this.#file.put(index, plainBytes(block));
   }
 
+  putZero(index: number): readonly Write[] {
+    return this.#file.putZero(index);
+  }
+
   end(): { writes: Iterable<Write>; sizes: readonly number[] } {
     return { writes: this.#file.end(), sizes: [this.#file.size] };
   }
@@ -50,10 +54,21 @@ export class SplitSparseWriter implements ImageWriter {
   }
 
   *put(index: number, block: Block): Generator<Write> {
+    const grain = yield* this.#enter(index);
+    yield* this.#open.put(grain, plainBytes(block));
+  }
+
+  *putZero(index: number): Generator<Write> {
+    const grain = yield* this.#enter(index);
+    yield* this.#open.putZero(grain);
+  }
+
+  /** Opens the file of a grain; the grain's number there. */
+  *#enter(index: number): Generator<Write, number> {
     const grains = ((this.#extents[0] as NewExtent).sectors * SECTOR) / GRAIN;
     const extent = Math.floor(index / grains);
     while (this.#sizes.length < extent) yield* this.#next();
-    yield* this.#open.put(index - extent * grains, plainBytes(block));
+    return index - extent * grains;
   }
 
   end(): { writes: Iterable<Write>; sizes: readonly number[] } {
