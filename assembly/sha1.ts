@@ -1,6 +1,6 @@
 // SHA-1 (FIPS 180-4). The caller's state is the 5 words H, 20 bytes, in native order.
 
-const BLOCK: usize = 64;
+import { BLOCK, LAST_BLOCKS, padMessage, storeDigest } from "./sha-padding";
 
 // Section 4.2.1.
 const K0: u32 = 0x5a827999;
@@ -10,7 +10,6 @@ const K3: u32 = 0xca62c1d6;
 
 /** The message schedule of one block. */
 const SCHEDULE: usize = memory.data(80 * 4, 16);
-const LAST_BLOCKS: usize = memory.data(128, 16);
 
 /** Section 5.3.1. */
 export function sha1Init(state: usize): void {
@@ -113,13 +112,9 @@ export function sha1Update(state: usize, ptr: usize, blocks: i32): void {
   }
 }
 
-/** The last `length` (0 to 63) bytes of a message of `total` bytes, padded (section 5.1.1); the digest → `out`, 20 bytes. */
+/** The last `length` (0 to 63) bytes of a message of `total` bytes, padded; the digest → `out`, 20 bytes. */
 export function sha1Final(state: usize, ptr: usize, length: usize, total: f64, out: usize): void {
-  const size: usize = length < 56 ? 64 : 128;
-  memory.fill(LAST_BLOCKS, 0, size);
-  memory.copy(LAST_BLOCKS, ptr, length);
-  store<u8>(LAST_BLOCKS + length, 0x80);
-  store<u64>(LAST_BLOCKS + size - 8, bswap((<u64>total) << 3));
-  sha1Update(state, LAST_BLOCKS, <i32>(size / BLOCK));
-  for (let at: usize = 0; at < 20; at += 4) store<u32>(out + at, bswap(load<u32>(state + at)));
+  const blocks = padMessage(ptr, length, total);
+  sha1Update(state, LAST_BLOCKS, blocks);
+  storeDigest(state, 20, out);
 }

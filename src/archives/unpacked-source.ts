@@ -17,6 +17,8 @@ const FIRST_SPACING = 4 << 20;
 const LARGEST_STATE = 72 << 20;
 /** Packed bytes read at once. */
 const INPUT = 1 << 20;
+/** Plain bytes after which the event loop gets a turn, so that a cancel is heard: packed zeros give terabytes for one piece of input. */
+const TURN = 32 << 20;
 /** A stream that becomes larger than this and than so many times what the outermost file has of it is followed only when the user says so. */
 const BOMB_BYTES = 2 * 2 ** 30;
 const BOMB_RATIO = 200;
@@ -91,6 +93,8 @@ class StreamReader {
   #isAstray = false;
   /** Packed bytes read ahead: `#input` begins at `#packedAt`. */
   #input: Uint8Array = new Uint8Array(0);
+  /** Plain bytes since the packed source was last read. */
+  #sinceRead = 0;
   #checkpoints: Checkpoint[] = [];
   #spacing = FIRST_SPACING;
   readonly #windows = new Map<number, Uint8Array>();
@@ -152,10 +156,12 @@ class StreamReader {
     let given = 0;
     this.#isAstray = true;
     while (given < out.length && !this.#ended) {
+      if (this.#sinceRead >= TURN) await this.#giveTurn(signal);
       const last = this.#packedAt + this.#input.length === this.#packed.size;
       const step = this.#step(last, out.subarray(given));
       given += step.given;
       this.#at += step.given;
+      this.#sinceRead += step.given;
       this.#packedAt += step.taken;
       this.#input = this.#input.subarray(step.taken);
       this.#ended = step.ended;
@@ -187,6 +193,14 @@ class StreamReader {
     joined.set(this.#input);
     joined.set(more, this.#input.length);
     this.#input = joined;
+    this.#sinceRead = 0;
+  }
+
+  /** Reading a file is what lets other work run: the next packed byte is read again, for nothing else. */
+  async #giveTurn(signal?: AbortSignal): Promise<void> {
+    await this.#packed.read(Math.min(this.#packedAt, this.#packed.size - 1), 1, signal);
+    signal?.throwIfAborted();
+    this.#sinceRead = 0;
   }
 
   async #readWindow(index: number, size: number, signal?: AbortSignal): Promise<Uint8Array> {

@@ -1,9 +1,12 @@
 import { DiskError } from "../core/errors.ts";
 import type { ByteSource } from "../core/model.ts";
-import type { Compute, KeyHash, SectorCipher } from "../core/ports.ts";
+import type { Compute, KeyDerivation, KeyHash, SectorCipher } from "../core/ports.ts";
 import { type KeySlot, type Luks1, MOST_ITERATIONS, SECTOR } from "./luks1.ts";
 
-/** Of all key slots together: as many as eight slots of a usual machine have. */
+/**
+ * Of all that may have to be tried: eight slots of eight million each, or five of a machine on which cryptsetup's two seconds are
+ * worth twelve million.
+ */
 const MOST_ITERATIONS_IN_ALL = 2 * MOST_ITERATIONS;
 
 export interface Unlocking {
@@ -19,24 +22,26 @@ export interface Unlocking {
 
 /**
  * The cipher of the disk's data. Tries one key slot after the other ([LUKS] figure 7). Throws `passphrase` when none opens,
- * `corrupt` or `limit` when none could be tried.
+ * `corrupt` or `limit` when none could be tried, `limit` before the first one when all of them would take too long.
  */
 export async function unlockLuks1(unlocking: Unlocking): Promise<SectorCipher> {
-  const { header, file, compute, signal } = unlocking;
+  const { header, file, compute } = unlocking;
   if (header.unsupported.length > 0) throw new Error("luks: an unsupported header cannot be unlocked");
   const active = header.slots.filter((slot) => slot.active);
   const usable = active.filter((slot) => slot.problem === null);
   if (active.length === 0) throw new DiskError("corrupt", `luks: no key slot of ${file} is in use: nothing can open it`, { file });
   if (usable.length === 0) throw (active[0] as KeySlot).problem;
+  const iterations = usable.reduce((sum, slot) => sum + slot.iterations + header.digest.iterations, 0);
+  if (iterations > MOST_ITERATIONS_IN_ALL)
+    throw new DiskError(
+      "limit",
+      `luks: iterations of the ${usable.length} key slots of ${file}, with mk-digest-iter for each, are ${iterations} together, at most ${MOST_ITERATIONS_IN_ALL} are tried`,
+      { file, at: header.slotsAt },
+    );
   const passphrase = new TextEncoder().encode(unlocking.passphrase);
-  let iterations = 0;
   for (const slot of usable) {
-    signal?.throwIfAborted();
-    iterations += slot.iterations + header.digest.iterations;
-    if (iterations > MOST_ITERATIONS_IN_ALL)
-      throw new DiskError("limit", `luks: the key slots of ${file} take more than ${MOST_ITERATIONS_IN_ALL} iterations to try`, { file });
     const key = await keyInSlot(unlocking, slot, passphrase);
-    if (await isMasterKey(header, key, compute)) return compute.sectorCipher(header.cipher, key);
+    if (await isMasterKey(unlocking, key)) return compute.sectorCipher(header.cipher, key);
   }
   const damaged = active.length - usable.length;
   const tried = usable.length === 1 ? "does not open the key slot" : `opens none of ${usable.length} key slots`;
@@ -45,11 +50,12 @@ export async function unlockLuks1(unlocking: Unlocking): Promise<SectorCipher> {
 }
 
 /** What a slot holds under this passphrase: the master key, or noise. */
-async function keyInSlot({ header, area, compute }: Unlocking, slot: KeySlot, passphrase: Uint8Array): Promise<Uint8Array> {
+async function keyInSlot(unlocking: Unlocking, slot: KeySlot, passphrase: Uint8Array): Promise<Uint8Array> {
+  const { header, area, compute, signal } = unlocking;
   const { salt, iterations, material, stripes } = slot;
   const { hash, keyBytes, cipher } = header;
-  const key = await compute.deriveKey({ hash, passphrase, salt, iterations, length: keyBytes });
-  const split = await area.read(material.at, Math.ceil(material.length / SECTOR) * SECTOR);
+  const key = await derive(unlocking, { hash, passphrase, salt, iterations, length: keyBytes });
+  const split = await area.read(material.at, Math.ceil(material.length / SECTOR) * SECTOR, signal);
   // [LUKS] 2.4: key material is encrypted like the disk, in sectors counted from its own start.
   (await compute.sectorCipher(cipher, key)).decrypt(split, 0);
   return mergeStripes(split, keyBytes, stripes, hash, compute);
@@ -82,8 +88,15 @@ async function diffuse(key: Uint8Array, hash: KeyHash, compute: Compute): Promis
   return out;
 }
 
-async function isMasterKey({ hash, digest }: Luks1, key: Uint8Array, compute: Compute): Promise<boolean> {
+async function isMasterKey(unlocking: Unlocking, key: Uint8Array): Promise<boolean> {
+  const { hash, digest } = unlocking.header;
   const { value, salt, iterations } = digest;
-  const found = await compute.deriveKey({ hash, passphrase: key, salt, iterations, length: value.length });
+  const found = await derive(unlocking, { hash, passphrase: key, salt, iterations, length: value.length });
   return found.every((byte, i) => byte === value[i]);
+}
+
+/** One derivation cannot be interrupted: a signal is heard before each. */
+function derive({ compute, signal }: Unlocking, derivation: KeyDerivation): Promise<Uint8Array> {
+  signal?.throwIfAborted();
+  return compute.deriveKey(derivation);
 }

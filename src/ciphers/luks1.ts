@@ -65,6 +65,8 @@ export interface Luks1 {
   readonly digest: { readonly value: Uint8Array; readonly salt: Uint8Array; readonly iterations: number };
   readonly uuid: string;
   readonly slots: readonly KeySlot[];
+  /** Where the first of them lies in the file. */
+  readonly slotsAt: number;
   /** Features that are not read here, by name; `cipher` and `hash` are then whatever the header says. */
   readonly unsupported: readonly string[];
 }
@@ -117,6 +119,7 @@ export async function readLuks1(area: ByteSource, file: string, at = 0): Promise
     digest: { value: fields["mk-digest"], salt: fields["mk-digest-salt"], iterations },
     uuid: textOf(fields.uuid),
     slots,
+    slotsAt: at + HEADER.bytes,
     unsupported,
   };
 }

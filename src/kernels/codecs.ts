@@ -3,6 +3,7 @@ import type { CodecId, Encoding, Packing } from "../core/model.ts";
 import { INPUT_BYTES, OUTPUT_BYTES } from "./arena.ts";
 import type { InflateFailure, Kernels } from "./index.ts";
 import { type LazyUnitCodec, loadUnitDecoder, type UnitDecoder } from "./streams/index.ts";
+import { addChecksum } from "./streams/zstd-header.ts";
 import { loadZstd, type Zstd } from "./zstd.ts";
 import { findZstdFrame } from "./zstd-frame.ts";
 
@@ -41,8 +42,9 @@ const FAILURES: Readonly<Record<InflateFailure, string>> = {
 };
 
 export function createCodecs(kernels: Kernels): Codecs {
-  let zstd: Zstd | null = null;
-  const readyZstd = (): Zstd => {
+  /** `hash`: XXH64, the lower half. */
+  let zstd: (Zstd & { readonly hash: (content: Uint8Array) => number }) | null = null;
+  const readyZstd = () => {
     if (zstd === null) throw new DiskError("usage", "zstd: the codec was not made ready before its use");
     return zstd;
   };
@@ -68,7 +70,11 @@ export function createCodecs(kernels: Kernels): Codecs {
   };
   return {
     async need(codec) {
-      if (codec === "zstd") zstd ??= await loadZstd((packed, bytes) => inflateStream(kernels, "deflate", packed, 0, bytes).bytes.slice());
+      if (codec === "zstd" && zstd === null) {
+        const { createContentHash } = await import("./streams/zstd-blocks.ts");
+        const library = await loadZstd((packed, bytes) => inflateStream(kernels, "deflate", packed, 0, bytes).bytes.slice());
+        zstd = { ...library, hash: createContentHash() };
+      }
       if (isLazy(codec) && !loaded.has(codec)) loaded.set(codec, await loadUnitDecoder(codec));
     },
     decode(packing, packed, place = {}) {
@@ -87,8 +93,14 @@ export function createCodecs(kernels: Kernels): Codecs {
     encode(encoding, at, length) {
       const room = encoding.keep === "smaller" ? length - 1 : OUTPUT_BYTES;
       if (encoding.codec === "zstd") {
-        const packed = readyZstd().compress(kernels.input.subarray(at, at + length));
-        return packed.length <= room ? packed : null;
+        const unit = kernels.input.subarray(at, at + length);
+        const { compress, hash } = readyZstd();
+        const packed = compress(unit);
+        if (packed.length > room) return null;
+        if (encoding.keep === "smaller") return packed;
+        // A unit that is always kept is a frame of a file that other programs unpack: they can tell whether it is sound.
+        kernels.output.set(packed);
+        return addChecksum(kernels.output, packed.length, hash(unit));
       }
       if (encoding.codec === "zlib") return encodeZlib(kernels, encoding.window, at, length, room);
       if (encoding.codec === "deflate-part") return encodePart(kernels, encoding.window, at, length, room);

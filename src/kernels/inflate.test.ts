@@ -1,6 +1,7 @@
 import * as zlib from "node:zlib";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { noise, randomNumbers, text } from "../testing/streams.ts";
 import { createArena } from "./arena.ts";
 import { inflateTwin } from "./inflate-twin.ts";
 
@@ -13,28 +14,6 @@ const LIMIT = 1 << 20;
 
 const { kernels, memory, input, output } = createArena();
 
-/** A reproducible sequence of numbers below 2^32 (xorshift). */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return state >>> 0;
-  };
-}
-function noise(length: number, seed = 1): Uint8Array {
-  const next = randomNumbers(seed);
-  return Uint8Array.from({ length }, () => next() >>> 24);
-}
-/** Words, numbers and runs: all kinds of lengths and distances. */
-function text(length: number, seed = 7): Uint8Array {
-  const next = randomNumbers(seed);
-  const words = Array.from({ length: 400 }, () => (next() % 36 ** 5).toString(36).slice(0, 1 + (next() % 9)));
-  let out = "";
-  while (out.length < length) out += next() % 50 ? `${words[next() % (1 + (next() % 400))]} ` : "=".repeat(next() % 400);
-  return new TextEncoder().encode(out.slice(0, length));
-}
 /** Records like those of tables on a disk. */
 function records(length: number): Uint8Array {
   const view = new DataView(new ArrayBuffer(length + 24));

@@ -1,3 +1,4 @@
+import { expect } from "vitest";
 import { DiskError } from "../core/errors.ts";
 import type { StreamDecoder } from "../core/ports.ts";
 
@@ -46,18 +47,25 @@ export function unpackStream(first: StreamDecoder, packed: Uint8Array, sizes: St
 
 export const WHOLE: StepSizes = { input: 1 << 20, output: 1 << 20 };
 
-/** How the decoder refuses the stream. */
-export function failure(decoder: StreamDecoder, packed: Uint8Array, sizes = WHOLE): DiskError {
+export const sameBytes = (actual: Uint8Array, expected: Uint8Array): void => expect(Buffer.compare(actual, expected)).toBe(0);
+
+/** The bytes, or the DiskError; any other error is thrown. */
+export function outcome(decoder: StreamDecoder, packed: Uint8Array, sizes: StepSizes): Uint8Array | DiskError {
   try {
-    unpackStream(decoder, packed, sizes);
+    return unpackStream(decoder, packed, sizes).bytes;
   } catch (error) {
     if (error instanceof DiskError) return error;
     throw error;
   }
+}
+/** How the decoder refuses the stream. */
+export function failure(decoder: StreamDecoder, packed: Uint8Array, sizes = WHOLE): DiskError {
+  const result = outcome(decoder, packed, sizes);
+  if (result instanceof DiskError) return result;
   throw new Error("unpacked what is damaged");
 }
 
-/** Decoders at the beginning of a stream; a few that take turns, as each has a memory of its own. */
+/** Decoders at the beginning of a stream; a few that take turns, so that what one leaves behind in its memory meets another's stream. */
 export function decoders(create: () => StreamDecoder): () => StreamDecoder {
   const all = Array.from({ length: 3 }, create);
   const fresh = (all[0] as StreamDecoder).save();
@@ -68,6 +76,18 @@ export function decoders(create: () => StreamDecoder): () => StreamDecoder {
     return decoder;
   };
 }
+/** For StepSizes.between: now and then saves, and goes on with another decoder. */
+export function sometimesRestored(create: () => StreamDecoder, seed: number): (decoder: StreamDecoder) => StreamDecoder {
+  const next = randomNumbers(seed);
+  return (decoder) => {
+    if (next() % 10 > 0) return decoder;
+    const state = decoder.save();
+    const other = create();
+    other.restore(state);
+    return other;
+  };
+}
+
 /** A reproducible sequence of numbers below 2^32 (xorshift). */
 export function randomNumbers(seed: number): () => number {
   let state = seed;

@@ -1,3 +1,4 @@
+import { crc32AfterZeros } from "../../core/crc32-algebra.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, CheckReport, Finding, OpenContext, Range, VerifyProgress } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
@@ -5,7 +6,6 @@ import { type BlockTable, chunksOf, hasData } from "./block-tables.ts";
 import { faultOf, type Segment, SOUND } from "./chunk-map.ts";
 import { CODECS, type DmgImage, errorOf, largestChunk, readDmg } from "./reader.ts";
 import { CHECKSUM_CRC32, CHECKSUM_NONE, KIND_IGNORE, KIND_RAW, KIND_ZERO, Trailer } from "./spec.ts";
-import { crc32AfterZeros } from "./zero-crc.ts";
 
 const MOST_FINDINGS = 1000;
 /** Of a checksum over the file: bytes read at once. */

@@ -1,4 +1,5 @@
 import { DiskError } from "../../core/errors.ts";
+import { countBefore } from "../../core/sorted.ts";
 import { type BlockTable, type ChunkEntry, chunkAt, chunksOf, hasData, MOST_BYTES } from "./block-tables.ts";
 import { KIND_RAW, KIND_ZERO, SECTOR } from "./spec.ts";
 
@@ -101,14 +102,8 @@ export class ChunkMap {
 
   /** Number of the first segment that ends behind `position`; `length` when there is none. */
   firstEndingAfter(position: number): number {
-    let low = 0;
-    let high = this.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#columns.end[middle] as number) > position) high = middle;
-      else low = middle + 1;
-    }
-    return low;
+    const { end, length } = this.#columns;
+    return countBefore(length, (i) => (end[i] as number) <= position);
   }
 }
 

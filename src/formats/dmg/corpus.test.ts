@@ -2,8 +2,9 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { DiskError } from "../../core/errors.ts";
 import type { Volume } from "../../core/model.ts";
+import { rowsOf } from "../../testing/corpus-images.ts";
+import { failure } from "../../testing/failure.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { contextOf, readVolume } from "../../testing/image-harness.ts";
 import { corpusFolder, generatedFolder, readTable } from "../../testing/judges.ts";
@@ -23,8 +24,7 @@ if (corpus !== null)
       using file = openFileSource(join(corpus, "files", name));
       const golden = all.find((other) => other["name"] === (IN_ARCHIVES.get(name) ?? name))!;
       if (golden["expect"]!.startsWith("clear error")) {
-        const error = await openImage(file, contextOf()).catch((reason: unknown) => reason);
-        expect(error).toBeInstanceOf(DiskError);
+        await failure(openImage(file, contextOf()));
         return;
       }
       const volume: Volume = await openImage(file, contextOf());
@@ -43,11 +43,10 @@ if (corpus !== null)
 const malformed = generatedFolder("malformed");
 if (malformed !== null)
   describe("malformed images", () => {
-    const rows = readTable(readFileSync(join(malformed, "manifest.tsv"), "utf8")).filter(({ format }) => format === "dmg");
+    const rows = rowsOf(malformed, dmg.id);
     test.each(rows.map((row) => [row["name"]!] as const))("%s", async (name) => {
       using file = openFileSource(join(malformed, name));
-      const error = await openImage(file, contextOf()).catch((reason: unknown) => reason);
-      expect(error).toBeInstanceOf(DiskError);
+      const error = await failure(openImage(file, contextOf()));
       expect(error).toMatchObject({ file: file.name, at: expect.any(Number) });
     });
   });

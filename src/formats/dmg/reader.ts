@@ -1,6 +1,7 @@
 import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
 import type { ByteSource, CodecId, Extent, Note, OpenContext, Volume } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import { STANDALONE } from "../../core/standalone.ts";
 import { type BlockTable, isTerminated, readTable } from "./block-tables.ts";
 import { ChunkMap, LEFT_OUT, OUTSIDE, OVERLAP, type Segment, SOUND, SWOLLEN } from "./chunk-map.ts";
 import { type PropertyValue, readPropertyList } from "./property-list.ts";
@@ -195,17 +196,13 @@ export async function openDmg(file: ByteSource, { compute }: OpenContext): Promi
   const { trailer, tables, map, size, notes } = image;
   const methods = [...map.kinds].map(methodName).sort();
   return {
+    ...STANDALONE,
     format: "dmg",
     variant: methods.join(", "),
     size,
     unit: map.largestChunk,
     files: [file],
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes,
-    encrypted: false,
     details: {
       methods,
       "image-variant": trailer.imageVariant,

@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,9 +41,12 @@ test.each([1, 2, 11, 258, 259, 516, 517, 65_536, MIB, MIB - 1])("%i zeros as DEF
 });
 
 const zstd = judge("zstd");
-test.skipIf(zstd === null).each([1, 128 << 10, (128 << 10) + 1, 8 * MIB])("%i zeros as Zstandard", (length) => {
-  const plain = execFileSync("zstd", ["-dc"], { input: zstdZeros(length), maxBuffer: 1 << 30 });
+test.skipIf(zstd === null).each([1, 5, 31, 32, 47, 512, 128 << 10, (128 << 10) + 1, 8 * MIB])("%i zeros as Zstandard", (length) => {
+  const packed = zstdZeros(length);
+  const plain = execFileSync("zstd", ["-dc"], { input: packed, maxBuffer: 1 << 30 });
   expect(plain.equals(Buffer.alloc(length))).toBe(true);
+  packed[packed.length - 5] = 1;
+  expect(spawnSync("zstd", ["-t"], { input: packed }).status).toBe(1);
 });
 
 async function write(disk: TestDisk, packaging: string): Promise<string> {
@@ -62,6 +65,18 @@ describe.each([DISK, { size: 512, pieces: [] }, { ...DISK, size: 10 * MIB }])("a
   test.skipIf(zstd === null)("Zstandard: frames", async () => {
     const path = await write(disk, "zstd");
     expect(execFileSync("zstd", ["-dc", path], { maxBuffer: 1 << 30 }).equals(diskBytes(disk))).toBe(true);
+  });
+
+  test.skipIf(zstd === null)("Zstandard: zstd finds a flipped bit anywhere in the frames", async () => {
+    const path = await write(disk, "zstd");
+    const packed = readFileSync(path);
+    execFileSync("zstd", ["-tq", path]);
+    for (let part = 0; part < 20; part++) {
+      const damaged = Buffer.from(packed);
+      const at = Math.floor((packed.length * part) / 20);
+      damaged[at]! ^= 1;
+      expect([at, spawnSync("zstd", ["-tq"], { input: damaged }).status]).toEqual([at, 1]);
+    }
   });
 
   test("Google: disk.raw in an old-GNU tar", async () => {

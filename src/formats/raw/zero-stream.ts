@@ -1,3 +1,5 @@
+import { xxh64OfZeros } from "./zero-hash.ts";
+
 // DEFLATE blocks and Zstandard frames that stand for zeros, put together by hand: a disk may be zero for terabytes.
 
 /** Writes bits from the lowest up, as RFC 1951 §3.1.1 packs them. */
@@ -71,13 +73,13 @@ export function deflateZeros(length: number): Uint8Array<ArrayBuffer> {
 const ZSTD_MAGIC = 0xfd2fb528;
 const LARGEST_BLOCK = 128 << 10;
 
-/** `length` zeros (1 to 8 MiB) as one Zstandard frame of RLE blocks (RFC 8878 §3.1.1). */
+/** `length` zeros (1 to 8 MiB) as one Zstandard frame of RLE blocks, with its checksum (RFC 8878 §3.1.1). */
 export function zstdZeros(length: number): Uint8Array<ArrayBuffer> {
   const blocks = Math.ceil(length / LARGEST_BLOCK);
-  const out = new Uint8Array(9 + blocks * 4);
+  const out = new Uint8Array(9 + blocks * 4 + 4);
   const view = new DataView(out.buffer);
   view.setUint32(0, ZSTD_MAGIC, true);
-  view.setUint8(4, 0b1010_0000); // content size of four bytes, single segment
+  view.setUint8(4, 0b1010_0100); // content size of four bytes, single segment, checksum
   view.setUint32(5, length, true);
   for (let i = 0; i < blocks; i++) {
     const size = Math.min(LARGEST_BLOCK, length - i * LARGEST_BLOCK);
@@ -85,5 +87,6 @@ export function zstdZeros(length: number): Uint8Array<ArrayBuffer> {
     view.setUint16(9 + i * 4, header & 0xffff, true);
     view.setUint8(11 + i * 4, header >>> 16);
   }
+  view.setUint32(9 + blocks * 4, xxh64OfZeros(length), true);
   return out;
 }

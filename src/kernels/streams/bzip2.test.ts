@@ -4,19 +4,17 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { DiskError } from "../../core/errors.ts";
 import { corpusFolder, judge } from "../../testing/judges.ts";
-import { failure, noise, outcome, sameBytes, sometimesRestored, takingTurns, words } from "../../testing/stream-samples.ts";
-import { type StepSizes, unpackStream } from "../../testing/streams.ts";
+import { decoders, failure, noise, outcome, sameBytes, sometimesRestored, text, unpackStream, WHOLE } from "../../testing/streams.ts";
 import { udifChunks } from "../../testing/udif.ts";
 import { createBzip2Decoder, createBzip2Units } from "./bzip2.ts";
 import { loadStreamDecoder, loadUnitDecoder } from "./index.ts";
 
 const MIB = 1 << 20;
-const WHOLE: StepSizes = { input: MIB, output: MIB };
 /** The bytes before BLOCK_CRC and behind it: the stream's header, the block's magic. */
 const CRC_AT = 10;
 const RANDOMISED_AT = 14;
 
-const bzip2 = takingTurns(createBzip2Decoder);
+const bzip2 = decoders(createBzip2Decoder);
 const unpacked = (packed: Uint8Array, sizes = WHOLE): Uint8Array => unpackStream(bzip2(), packed, sizes).bytes;
 
 /** Made by bzip2 -1 of these. */
@@ -133,7 +131,7 @@ describe.skipIf(program === null)("bzip2 against the program", () => {
     }
   };
   const runs = Buffer.concat(Array.from({ length: 520 }, (_, i) => Buffer.alloc(i, i)));
-  const mixture = Buffer.concat([words(150_000), Buffer.alloc(1_300_000), noise(300_000), runs, words(200_000, 9), Buffer.alloc(300, 1)]);
+  const mixture = Buffer.concat([text(150_000), Buffer.alloc(1_300_000), noise(300_000), runs, text(200_000, 9), Buffer.alloc(300, 1)]);
 
   it.each([1, 6, 9])("takes level %d", (level) => {
     const packed = pack(mixture, level);
@@ -141,7 +139,7 @@ describe.skipIf(program === null)("bzip2 against the program", () => {
       sameBytes(unpacked(packed, sizes), mixture);
   });
   it("takes steps of a byte", () => {
-    const source = Buffer.concat([words(20_000), runs.subarray(0, 9000), noise(2000)]);
+    const source = Buffer.concat([text(20_000), runs.subarray(0, 9000), noise(2000)]);
     const packed = pack(source);
     for (const sizes of [
       { input: 1, output: 1 },
@@ -153,7 +151,7 @@ describe.skipIf(program === null)("bzip2 against the program", () => {
   it("takes any mixture", () => {
     const part = fc.oneof(
       fc.tuple(fc.nat(3000), fc.integer({ min: 1, max: 99 })).map(([n, seed]) => noise(n, seed)),
-      fc.tuple(fc.nat(30_000), fc.integer({ min: 1, max: 99 })).map(([n, seed]) => words(n, seed)),
+      fc.tuple(fc.nat(30_000), fc.integer({ min: 1, max: 99 })).map(([n, seed]) => text(n, seed)),
       fc.tuple(fc.nat(600), fc.nat(255)).map(([n, byte]) => Buffer.alloc(n, byte)),
     );
     fc.assert(
@@ -199,8 +197,8 @@ describe.skipIf(program === null)("bzip2 against the program", () => {
     }
   });
   it("goes on from a saved state at any place", () => {
-    const packed = Buffer.concat([pack(mixture, 1), pack(words(9000)), pack(Buffer.alloc(200_000))]);
-    const expected = Buffer.concat([mixture, words(9000), Buffer.alloc(200_000)]);
+    const packed = Buffer.concat([pack(mixture, 1), pack(text(9000)), pack(Buffer.alloc(200_000))]);
+    const expected = Buffer.concat([mixture, text(9000), Buffer.alloc(200_000)]);
     fc.assert(
       fc.property(fc.integer({ min: 500, max: 90_000 }), fc.integer({ min: 10_000, max: 200_000 }), fc.nat(), (input, output, seed) => {
         sameBytes(unpacked(packed, { input, output, between: sometimesRestored(bzip2, seed + 1) }), expected);

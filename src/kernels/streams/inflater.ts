@@ -1,4 +1,5 @@
 import { INFLATE_STREAM_BASE64 } from "../../../build/inflate-stream.js";
+import type { DataStep } from "./framed-decoder.ts";
 import { History, type HistoryState } from "./history.ts";
 import { kernelModule } from "./instance.ts";
 
@@ -31,13 +32,6 @@ const OVERSHOOT = 260;
 const OUTPUT_SLACK = OVERSHOOT + 320;
 const INPUT_SLACK = 16;
 
-/** `hungry`: more input is needed. `full`: the output is. `damaged`: the stream cannot go on. */
-export type InflateStatus = "hungry" | "full" | "ended" | "damaged";
-export interface InflateStep {
-  readonly taken: number;
-  readonly given: number;
-  readonly status: InflateStatus;
-}
 export interface InflaterState {
   readonly bytes: number;
   readonly kernel: Uint8Array;
@@ -97,7 +91,7 @@ export class Inflater {
   }
 
   /** `ended` only when all bytes were given; `hungry` only when the kernel looked at all of `input`. */
-  step(input: Uint8Array, output: Uint8Array): InflateStep {
+  step(input: Uint8Array, output: Uint8Array): DataStep {
     let taken = 0;
     let given = 0;
     let loaded = 0;

@@ -1,4 +1,5 @@
 import { LZ4_BASE64 } from "../../../build/lz4.js";
+import type { DataStep } from "./framed-decoder.ts";
 import { History, type HistoryState } from "./history.ts";
 import { kernelModule } from "./instance.ts";
 
@@ -29,12 +30,6 @@ const MIN_INPUT = 1 << 10;
 const INPUT_SLACK = 48;
 const OUTPUT_SLACK = 32;
 
-export type BlockStatus = "hungry" | "full" | "ended" | "damaged";
-export interface BlockStep {
-  readonly taken: number;
-  readonly given: number;
-  readonly status: BlockStatus;
-}
 export interface BlockForm {
   readonly packed: number;
   /** The most that it may give. */
@@ -88,7 +83,7 @@ export class Lz4Blocks {
   }
 
   /** Goes on with the block. `hungry` only when all of `input` was looked at; at most one byte of it is then left. */
-  step(input: Uint8Array, output: Uint8Array): BlockStep {
+  step(input: Uint8Array, output: Uint8Array): DataStep {
     const kernel = this.#kernel;
     const history = this.#history;
     let taken = 0;

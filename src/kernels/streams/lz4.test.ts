@@ -4,13 +4,12 @@ import { describe, expect, it } from "vitest";
 import { DiskError } from "../../core/errors.ts";
 import type { StreamDecoder } from "../../core/ports.ts";
 import { judge } from "../../testing/judges.ts";
-import { decoders, failure, noise, randomNumbers, type StepSizes, text, unpackStream, WHOLE } from "../../testing/streams.ts";
+import { decoders, failure, noise, randomNumbers, type StepSizes, sameBytes, text, unpackStream, WHOLE } from "../../testing/streams.ts";
 import { loadStreamDecoder } from "./index.ts";
 import { createLz4Decoder } from "./lz4.ts";
 
 const MIB = 1 << 20;
 const lz4 = decoders(createLz4Decoder);
-const sameBytes = (actual: Uint8Array, expected: Uint8Array): void => expect(Buffer.compare(actual, expected)).toBe(0);
 const u32 = (value: number): Buffer => {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value >>> 0);

@@ -7,7 +7,7 @@ import { LZFSE_BASE64 } from "../../../build/lzfse.js";
 import { DiskError } from "../../core/errors.ts";
 import { corpusFolder, judge } from "../../testing/judges.ts";
 import { END_OF_STREAM, lmdBlock, lzvnBlock, type Triple, uncompressed, unpacked } from "../../testing/lzfse.ts";
-import { noise, randomNumbers, text } from "../../testing/streams.ts";
+import { noise, randomNumbers, sameBytes, text } from "../../testing/streams.ts";
 import { CHUNK_ADC, CHUNK_LZFSE, CHUNK_RAW, udifChunks, udifImage } from "../../testing/udif.ts";
 import { createAdcDecoder } from "./adc.ts";
 import { loadUnitDecoder, type UnitDecoder } from "./index.ts";
@@ -16,7 +16,6 @@ import { createLzfseDecoder } from "./lzfse.ts";
 
 const lzfse = createLzfseDecoder();
 const adc = createAdcDecoder();
-const sameBytes = (actual: Uint8Array, expected: Uint8Array): void => expect(Buffer.compare(actual, expected)).toBe(0);
 const stream = (...blocks: Uint8Array[]): Buffer => Buffer.concat([...blocks, END_OF_STREAM]);
 
 function failure(decode: UnitDecoder, packed: Uint8Array, size: number): DiskError {

@@ -1,18 +1,17 @@
+import { crc32 } from "node:zlib";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DiskError } from "../../core/errors.ts";
 import { judge } from "../../testing/judges.ts";
-import { failure, noise, outcome, sameBytes, sometimesRestored, takingTurns, words } from "../../testing/stream-samples.ts";
-import { type StepSizes, unpackStream } from "../../testing/streams.ts";
+import { decoders, failure, noise, outcome, sameBytes, sometimesRestored, text, unpackStream, WHOLE } from "../../testing/streams.ts";
 import { loadStreamDecoder, loadUnitDecoder } from "./index.ts";
 import { createXzDecoder, createXzUnits } from "./xz.ts";
 
 const MIB = 1 << 20;
-const WHOLE: StepSizes = { input: MIB, output: MIB };
 const HEADER = 12;
 const FOOTER = 12;
 
-const xz = takingTurns(createXzDecoder);
+const xz = decoders(createXzDecoder);
 const unpacked = (packed: Uint8Array, sizes = WHOLE): Uint8Array => unpackStream(xz(), packed, sizes).bytes;
 
 /** Made by xz --check=crc32 of these. */
@@ -29,14 +28,6 @@ const changed = (packed: Buffer, at: number, value: number): Buffer => {
   return copy;
 };
 const flipped = (packed: Buffer, bit: number): Buffer => changed(packed, bit >>> 3, packed[bit >>> 3]! ^ (1 << (bit & 7)));
-function crc32(bytes: Uint8Array): number {
-  let crc = -1;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
-  return ~crc >>> 0;
-}
 /** With bytes of the Block Header changed and its CRC32 made right. */
 function withHeader(packed: Buffer, bytes: Readonly<Record<number, number>>): Buffer {
   const copy = Buffer.from(packed);
@@ -149,7 +140,7 @@ describe.skipIf(program === null)("xz against the program", () => {
       return null;
     }
   };
-  const mixture = Buffer.concat([words(150_000), Buffer.alloc(700_000), noise(300_000), words(200_000, 9), Buffer.alloc(300, 1)]);
+  const mixture = Buffer.concat([text(150_000), Buffer.alloc(700_000), noise(300_000), text(200_000, 9), Buffer.alloc(300, 1)]);
   const calls = Buffer.from(
     noise(200_000, 3).map((byte, i) => [byte, 0xe8, 0xff, 0, 0xeb, 0x94, 0xf0, 0xf8, 0x48, 0x90, 0x40][byte % 11] ?? i),
   );
@@ -195,7 +186,7 @@ describe.skipIf(program === null)("xz against the program", () => {
     for (const length of [0, 1, 4, 5, 17]) sameBytes(unpacked(pack(calls.subarray(0, length), ...options)), calls.subarray(0, length));
   });
   it("takes steps of a byte", () => {
-    const source = Buffer.concat([words(20_000), Buffer.alloc(9000), noise(2000)]);
+    const source = Buffer.concat([text(20_000), Buffer.alloc(9000), noise(2000)]);
     const packed = pack(source, "--block-size=15000", "--check=sha256");
     for (const sizes of [
       { input: 1, output: 1 },
@@ -207,7 +198,7 @@ describe.skipIf(program === null)("xz against the program", () => {
   it("takes any mixture", () => {
     const part = fc.oneof(
       fc.tuple(fc.nat(3000), fc.integer({ min: 1, max: 99 })).map(([n, seed]) => noise(n, seed)),
-      fc.tuple(fc.nat(30_000), fc.integer({ min: 1, max: 99 })).map(([n, seed]) => words(n, seed)),
+      fc.tuple(fc.nat(30_000), fc.integer({ min: 1, max: 99 })).map(([n, seed]) => text(n, seed)),
       fc.tuple(fc.nat(600), fc.nat(255)).map(([n, byte]) => Buffer.alloc(n, byte)),
     );
     fc.assert(
@@ -249,8 +240,8 @@ describe.skipIf(program === null)("xz against the program", () => {
   });
   it("goes on from a saved state at any place", () => {
     const source = mixture.subarray(100_000, 1_000_000);
-    const packed = Buffer.concat([pack(source, "--lzma2=dict=64KiB", "--check=sha256"), pack(words(9000), "-9"), Buffer.alloc(4)]);
-    const expected = Buffer.concat([source, words(9000)]);
+    const packed = Buffer.concat([pack(source, "--lzma2=dict=64KiB", "--check=sha256"), pack(text(9000), "-9"), Buffer.alloc(4)]);
+    const expected = Buffer.concat([source, text(9000)]);
     fc.assert(
       fc.property(fc.integer({ min: 500, max: 90_000 }), fc.integer({ min: 10_000, max: 200_000 }), fc.nat(), (input, output, seed) => {
         sameBytes(unpacked(packed, { input, output, between: sometimesRestored(xz, seed + 1) }), expected);
@@ -262,7 +253,7 @@ describe.skipIf(program === null)("xz against the program", () => {
 
 const archiver = judge("7zz");
 it.skipIf(archiver === null)("takes what 7-Zip makes", () => {
-  const source = Buffer.concat([words(300_000), noise(9000), words(100_000, 3)]);
+  const source = Buffer.concat([text(300_000), noise(9000), text(100_000, 3)]);
   const packed = archiver!.bytes(["a", "-txz", "-si", "-so", "-mx=5", "any"], { input: source });
   sameBytes(unpacked(packed, { input: 3000, output: 40_000 }), source);
 });

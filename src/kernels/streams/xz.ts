@@ -1,6 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
 import { hexNumber, hexText } from "../../core/hex.ts";
-import type { StreamDecoder, StreamState, StreamStep } from "../../core/ports.ts";
+import type { StreamDecoder, StreamState } from "../../core/ports.ts";
+import { type DataStep, FramedDecoder, type Place } from "./framed-decoder.ts";
 import type { UnitDecoder } from "./index.ts";
 import { Lzma2, type Lzma2State, type Lzma2Step } from "./lzma2.ts";
 import { unitDecoder } from "./stream-units.ts";
@@ -39,10 +40,8 @@ interface Tally {
   count: number;
   readonly sum: Uint8Array;
 }
-interface Place {
+interface XzPlace extends Place {
   part: Part;
-  /** Offset in the packed stream. */
-  at: number;
   /** Where the part began: of the Index, of the compressed data, of the padding behind a stream. */
   start: number;
   streams: number;
@@ -57,7 +56,7 @@ interface Place {
   indexSum: number;
 }
 interface XzState extends StreamState {
-  readonly place: Place;
+  readonly place: XzPlace;
   readonly found: Tally;
   readonly stated: Tally;
   readonly lzma2: Lzma2State;
@@ -71,8 +70,7 @@ const INDEX_INDICATOR = 0;
 const RECORD_BYTES = 16;
 const INDEX_SUM_BYTES = 4;
 
-const bad = (message: string, at: number): DiskError => new DiskError("corrupt", `xz: ${message}`, { at });
-const newPlace = (): Place => ({
+const newPlace = (): XzPlace => ({
   part: "Stream Header",
   at: 0,
   start: 0,
@@ -99,19 +97,19 @@ export function createXzUnits(): UnitDecoder {
   return unitDecoder("xz", decoder, (unpacked) => decoder.begin(unpacked));
 }
 
-class XzDecoder implements StreamDecoder {
+class XzDecoder extends FramedDecoder<XzPlace> {
   readonly #kernel = new XzKernel();
   readonly #lzma2 = new Lzma2(this.#kernel);
   readonly #filters = new XzFilters(this.#kernel);
   readonly #crc32 = (bytes: Uint8Array): number => this.#kernel.crc32(bytes);
   readonly #several: boolean;
   #most: number;
-  #place = newPlace();
   #found = newTally();
   #stated = newTally();
 
   /** `most`: bytes that are wanted in all; larger dictionaries serve nothing. `several`: streams may follow the first. */
   constructor(most: number, several: boolean) {
+    super("xz", newPlace());
     this.#most = most;
     this.#several = several;
   }
@@ -119,65 +117,41 @@ class XzDecoder implements StreamDecoder {
   /** Back to the beginning of a stream. */
   begin(most: number): void {
     this.#most = most;
-    this.#place = newPlace();
-  }
-
-  step(input: Uint8Array, last: boolean, output: Uint8Array): StreamStep {
-    const place = this.#place;
-    let taken = 0;
-    let given = 0;
-    while (place.part !== "end") {
-      const rest = input.subarray(taken);
-      if (place.part === "compressed data") {
-        const step = this.#unpack(rest, output.subarray(given));
-        taken += step.taken;
-        given += step.given;
-        place.at += step.taken;
-        if (step.ended) continue;
-        if (given === output.length) break;
-        if (last) throw this.#truncated(rest.length - step.taken);
-        break;
-      }
-      const length = this.#takePart(rest, last);
-      if (length === null) {
-        if (last) throw this.#truncated(rest.length);
-        break;
-      }
-      taken += length;
-      place.at += length;
-    }
-    return { taken, given, ended: place.part === "end", remark: null };
+    this.place = newPlace();
   }
 
   save(): XzState {
     const lzma2 = this.#lzma2.save();
     const filters = this.#filters.save();
     const bytes = lzma2.kernel.length + lzma2.input.length + lzma2.dictionary.length + filters.ready.length;
-    const place = { ...this.#place };
+    const place = { ...this.place };
     return { bytes, place, found: copyTally(this.#found), stated: copyTally(this.#stated), lzma2, filters };
   }
 
   restore(state: StreamState): void {
     const saved = state as XzState;
-    this.#place = { ...saved.place };
+    this.place = { ...saved.place };
     this.#found = copyTally(saved.found);
     this.#stated = copyTally(saved.stated);
     this.#filters.restore(saved.filters, saved.place.block?.filters ?? []);
     this.#lzma2.restore(saved.lzma2);
   }
 
-  /** `ended`: the block's data did, and all of it was given. */
-  #unpack(input: Uint8Array, output: Uint8Array): { readonly taken: number; readonly given: number; readonly ended: boolean } {
+  protected get isInData(): boolean {
+    return this.place.part === "compressed data";
+  }
+
+  protected takeData(input: Uint8Array, output: Uint8Array): DataStep {
     const filters = this.#filters;
-    const place = this.#place;
+    const place = this.place;
     let taken = 0;
     let given = 0;
     while (true) {
       given += filters.give(output.subarray(given));
-      if (filters.ready > 0) return { taken, given, ended: false };
+      if (filters.ready > 0) return { taken, given, status: "full" };
       if (place.drained) {
         this.#endBlock(place.at + taken);
-        return { taken, given, ended: true };
+        return { taken, given, status: "ended" };
       }
       const room = output.length - given;
       const step = this.#decode(input.subarray(taken), filters.active && room > 0 ? filters.room : room);
@@ -191,7 +165,7 @@ class XzDecoder implements StreamDecoder {
         const through = filters.run(step.place, step.given, step.ended);
         this.#count(through.place, through.length);
       }
-      if (step.given === 0 && !step.ended) return { taken, given, ended: false };
+      if (step.given === 0 && !step.ended) return { taken, given, status: "hungry" };
     }
   }
 
@@ -200,26 +174,27 @@ class XzDecoder implements StreamDecoder {
       return this.#lzma2.step(input, room);
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;
-      throw new DiskError(error.code, `xz: ${error.message}`, { at: this.#place.start + (error.at ?? 0) });
+      throw new DiskError(error.code, `xz: ${error.message}`, { at: this.place.start + (error.at ?? 0) });
     }
   }
 
   #count(at: number, length: number): void {
-    const place = this.#place;
+    const place = this.place;
     place.given += length;
     const unpacked = place.block?.unpacked ?? null;
-    if (unpacked !== null && place.given > unpacked) throw bad(`the block gives more than its Uncompressed Size, ${unpacked}`, place.start);
+    if (unpacked !== null && place.given > unpacked)
+      throw this.corrupt(`the block gives more than its Uncompressed Size, ${unpacked}`, place.start);
     this.#kernel.exports.checkUpdate(place.check, at, length);
   }
 
   #endBlock(at: number): void {
-    const place = this.#place;
+    const place = this.place;
     const block = place.block as BlockHeader;
     const packed = this.#lzma2.at;
     if (block.packed !== null && block.packed !== packed)
-      throw bad(`Compressed Size is ${block.packed}, but the block's data has ${packed} bytes`, at);
+      throw this.corrupt(`Compressed Size is ${block.packed}, but the block's data has ${packed} bytes`, at);
     if (block.unpacked !== null && block.unpacked !== place.given)
-      throw bad(`Uncompressed Size is ${block.unpacked}, but the block gives ${place.given} bytes`, at);
+      throw this.corrupt(`Uncompressed Size is ${block.unpacked}, but the block gives ${place.given} bytes`, at);
     this.#record(this.#found, block.length + packed + checkBytes(place.check), place.given);
     place.part = "Block Padding";
   }
@@ -232,9 +207,8 @@ class XzDecoder implements StreamDecoder {
     this.#kernel.crc64(tally.sum, new Uint8Array(record.buffer));
   }
 
-  /** Goes over one part, or a piece of it, and on to the next. */
-  #takePart(input: Uint8Array, last: boolean): Taken {
-    const place = this.#place;
+  protected takePart(input: Uint8Array, last: boolean): Taken {
+    const place = this.place;
     switch (place.part) {
       case "Stream Header":
         return this.#takeStreamHeader(input);
@@ -260,7 +234,7 @@ class XzDecoder implements StreamDecoder {
   }
 
   #takeStreamHeader(input: Uint8Array): Taken {
-    const place = this.#place;
+    const place = this.place;
     if (beginsStream(input) && input.length < STREAM_HEADER_BYTES) return null;
     place.check = readStreamHeader(input.subarray(0, STREAM_HEADER_BYTES), place.at, place.streams === 0, this.#crc32);
     place.part = "Block Header";
@@ -270,7 +244,7 @@ class XzDecoder implements StreamDecoder {
   }
 
   #takeBlockHeader(input: Uint8Array): Taken {
-    const place = this.#place;
+    const place = this.place;
     const [size] = input;
     if (size === undefined) return null;
     if (size === INDEX_INDICATOR) {
@@ -300,37 +274,37 @@ class XzDecoder implements StreamDecoder {
 
   #takePadding(input: Uint8Array, length: number, next: Part): Taken {
     if (input.length < length) return null;
-    if (input.subarray(0, length).some((byte) => byte !== 0)) throw bad(`the ${this.#place.part} is not zero`, this.#place.at);
-    this.#place.part = next;
+    if (input.subarray(0, length).some((byte) => byte !== 0)) throw this.corrupt(`the ${this.place.part} is not zero`);
+    this.place.part = next;
     return length;
   }
 
   #takeCheck(input: Uint8Array): Taken {
-    const { check, at } = this.#place;
+    const { check, at } = this.place;
     const length = checkBytes(check);
     if (input.length < length) return null;
     const { memory, exports } = this.#kernel;
     const found = exports.checkFinish(check);
     const actual = hexText(memory.subarray(found, found + length));
     const stated = hexText(input.subarray(0, length));
-    if (stated !== actual) throw bad(`${checkName(check)} of the block is ${stated}, but its data gives ${actual}`, at);
-    this.#place.part = "Block Header";
+    if (stated !== actual) throw this.corrupt(`${checkName(check)} of the block is ${stated}, but its data gives ${actual}`, at);
+    this.place.part = "Block Header";
     return length;
   }
 
   #takeRecordCount(input: Uint8Array): Taken {
-    const place = this.#place;
+    const place = this.place;
     const records = takeNumber(input, "Number of Records", place.at);
     if (records === null) return null;
     if (records.value !== this.#found.count)
-      throw bad(`Number of Records is ${records.value}, but the stream has ${this.#found.count} blocks`, place.at);
+      throw this.corrupt(`Number of Records is ${records.value}, but the stream has ${this.#found.count} blocks`);
     place.records = records.value;
     place.part = "Index";
     return this.#sumIndex(input.subarray(0, records.length));
   }
 
   #takeRecord(input: Uint8Array): Taken {
-    const place = this.#place;
+    const place = this.place;
     if (place.records === 0) {
       place.part = "Index Padding";
       return 0;
@@ -345,30 +319,31 @@ class XzDecoder implements StreamDecoder {
   }
 
   #takeIndexPadding(input: Uint8Array): Taken {
-    const place = this.#place;
+    const place = this.place;
     const length = this.#takePadding(input, padding(place.at - place.start), "Index CRC32");
     if (length === null) return null;
-    if (hexText(this.#found.sum) !== hexText(this.#stated.sum)) throw bad("the Index states other sizes than the blocks have", place.start);
+    if (hexText(this.#found.sum) !== hexText(this.#stated.sum))
+      throw this.corrupt("the Index states other sizes than the blocks have", place.start);
     return this.#sumIndex(input.subarray(0, length));
   }
 
   #takeIndexSum(input: Uint8Array): Taken {
-    const place = this.#place;
+    const place = this.place;
     if (input.length < INDEX_SUM_BYTES) return null;
     const stated = new DataView(input.buffer, input.byteOffset).getUint32(0, true);
     if (stated !== place.indexSum)
-      throw bad(`CRC32 of the Index is ${hexNumber(stated)}, but its bytes give ${hexNumber(place.indexSum)}`, place.at);
+      throw this.corrupt(`CRC32 of the Index is ${hexNumber(stated)}, but its bytes give ${hexNumber(place.indexSum)}`);
     place.part = "Stream Footer";
     return INDEX_SUM_BYTES;
   }
 
   #sumIndex(bytes: Uint8Array): number {
-    this.#place.indexSum = this.#kernel.crc32(bytes, this.#place.indexSum);
+    this.place.indexSum = this.#kernel.crc32(bytes, this.place.indexSum);
     return bytes.length;
   }
 
   #takeStreamFooter(input: Uint8Array): Taken {
-    const place = this.#place;
+    const place = this.place;
     if (input.length < STREAM_FOOTER_BYTES) return null;
     readStreamFooter(input.subarray(0, STREAM_FOOTER_BYTES), place.at, place.check, place.at - place.start, this.#crc32);
     place.streams++;
@@ -379,18 +354,17 @@ class XzDecoder implements StreamDecoder {
 
   /** Section 2.2: zeros, a multiple of four of them, and then another stream or nothing. */
   #takeBetween(input: Uint8Array, last: boolean): Taken {
-    const place = this.#place;
+    const place = this.place;
     const next = input.findIndex((byte) => byte !== 0);
     const zeros = next < 0 ? input.length : next;
     if (next < 0 && !last) return zeros === 0 ? null : zeros;
-    if ((place.at + zeros - place.start) % 4 !== 0) throw bad("Stream Padding is not a multiple of four bytes", place.at + zeros);
+    if ((place.at + zeros - place.start) % 4 !== 0) throw this.corrupt("Stream Padding is not a multiple of four bytes", place.at + zeros);
     place.part = next < 0 ? "end" : "Stream Header";
     return zeros;
   }
 
-  #truncated(left: number): DiskError {
-    const { part, at } = this.#place;
-    const where = part === "compressed data" ? "a block's data" : part === "number of records" ? "the Index" : `the ${part}`;
-    return bad(`the file ends inside ${where}: it is truncated`, at + left);
+  protected override get partName(): string {
+    const { part } = this.place;
+    return part === "compressed data" ? "a block's data" : part === "number of records" ? "the Index" : `the ${part}`;
   }
 }

@@ -3,7 +3,8 @@ import { ZSTD_STREAM_BASE64 } from "../../../build/zstd-stream.js";
 import { judge } from "../../testing/judges.ts";
 import { noise, randomNumbers, text } from "../../testing/streams.ts";
 import { kernelModule } from "./instance.ts";
-import { BLOCK_LIMIT, type ZstdExports } from "./zstd-blocks.ts";
+import type { ZstdExports } from "./zstd-blocks.ts";
+import { BLOCK_LIMIT } from "./zstd-header.ts";
 import { ZstdHistory } from "./zstd-history.ts";
 
 const CANARY = 0x5c;

@@ -1,5 +1,6 @@
 import { ZSTD_STREAM_BASE64 } from "../../../build/zstd-stream.js";
 import { kernelModule } from "./instance.ts";
+import { BLOCK_LIMIT, type BlockType, type FrameForm } from "./zstd-header.ts";
 import { ZstdHistory, type ZstdHistoryState } from "./zstd-history.ts";
 
 /** What each does is stated in `assembly/zstd-stream/`; places are offsets into the memory. */
@@ -15,20 +16,6 @@ export interface ZstdExports {
   zstdStateBytes(): number;
 }
 
-/** RFC 8878 section 3.1.1.2.4: no block has more content, and none is packed to more. */
-export const BLOCK_LIMIT = 128 << 10;
-
-/** Section 3.1.1.2.2. */
-export type BlockType = "raw" | "rle" | "compressed";
-
-export interface FrameForm {
-  /** Bytes, at most 128 MiB. */
-  readonly window: number;
-  /** Null when the frame does not state it. */
-  readonly contentSize: number | null;
-  /** Whether the XXH64 of the content is wanted. */
-  readonly checksum: boolean;
-}
 const NO_FRAME: FrameForm = { window: 0, contentSize: 0, checksum: false };
 
 export interface ZstdBlocksState {
@@ -53,6 +40,17 @@ const DAMAGED = [
 ] as const;
 
 const instantiate = kernelModule<ZstdExports>(ZSTD_STREAM_BASE64);
+
+/** A function that gives the lower half of a message's XXH64, as Content_Checksum states it. Memory: the longest message. */
+export function createContentHash(): (message: Uint8Array) => number {
+  const { exports, base, reserve } = instantiate();
+  return (message) => {
+    reserve(message.length).set(message, base);
+    exports.zstdStart();
+    exports.zstdHash(base, message.length);
+    return exports.zstdChecksum() >>> 0;
+  };
+}
 
 /**
  * The blocks of Zstandard frames, one at a time: `take` the packed bytes, `decode` them, `give` what they made. Memory: what is

@@ -1,25 +1,52 @@
 import { DiskError } from "../../core/errors.ts";
-import type { FrameForm } from "./zstd-blocks.ts";
 
-/** RFC 8878 section 3.1.1.1: Frame_Header. */
+/** RFC 8878 section 3.1.1. */
+export const MAGIC = 0xfd2fb528;
+export const CHECKSUM_BYTES = 4;
+
+/** Section 3.1.1.2.4: no block has more content, and none is packed to more. */
+export const BLOCK_LIMIT = 128 << 10;
+
+/** What a frame's header says of its content. */
+export interface FrameForm {
+  /** Bytes. */
+  readonly window: number;
+  /** Null when the frame does not state it. */
+  readonly contentSize: number | null;
+  /** Whether the XXH64 of the content follows it. */
+  readonly checksum: boolean;
+}
+/** Section 3.1.1.1: Frame_Header. */
 export interface FrameHeader extends FrameForm {
   /** Its bytes. */
   readonly length: number;
-  /** Offset of Frame_Content_Size in the packed stream. */
+  /** Offsets in the packed stream: of Window_Descriptor, null when Frame_Content_Size is the window too; and of that. */
+  readonly windowAt: number | null;
   readonly sizeAt: number;
+}
+/** Section 3.1.1.2.2. */
+export type BlockType = "raw" | "rle" | "compressed";
+/** Section 3.1.1.2. */
+export interface BlockHeader {
+  readonly type: BlockType;
+  /** Block_Size. */
+  readonly size: number;
+  /** Bytes of Block_Content. */
+  readonly packed: number;
+  readonly isLast: boolean;
 }
 
 const WINDOW_LOG_MIN = 10;
-/** What the zstd program takes unless it is told otherwise. */
-const WINDOW_LIMIT = 128 << 20;
 const SINGLE_SEGMENT = 1 << 5;
 const RESERVED = 1 << 3;
 const CHECKSUM = 1 << 2;
 /** Bytes of the field for each value of its flag. */
 const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
 const CONTENT_SIZE_BYTES = [0, 2, 4, 8] as const;
+const BLOCK_TYPES: readonly (BlockType | undefined)[] = ["raw", "rle", "compressed"];
+export const BLOCK_HEADER_BYTES = 3;
 
-/** The header at the front of `input`, which is at `at` in the packed stream; null: more of it is needed. */
+/** The header at the front of `input`, which is at `at` in the packed stream; null: more of it is needed. The window is as stated. */
 export function readFrameHeader(input: Uint8Array, at: number): FrameHeader | null {
   const descriptor = input[0];
   if (descriptor === undefined) return null;
@@ -40,11 +67,8 @@ export function readFrameHeader(input: Uint8Array, at: number): FrameHeader | nu
     });
   const contentSize = sizeBytes === 0 ? null : littleEndian(input.subarray(sizePlace, length)) + (sizeBytes === 2 ? 256 : 0);
   const window = single ? (contentSize as number) : windowSize(input[1] as number);
-  if (window > WINDOW_LIMIT)
-    throw new DiskError("limit", `zstd: Window_Size is ${window}, the most is ${WINDOW_LIMIT} bytes`, {
-      at: at + (single ? sizePlace : 1),
-    });
-  return { length, window, contentSize, checksum: (descriptor & CHECKSUM) !== 0, sizeAt: at + sizePlace };
+  const checksum = (descriptor & CHECKSUM) !== 0;
+  return { length, window, contentSize, checksum, windowAt: single ? null : at + 1, sizeAt: at + sizePlace };
 }
 
 /** Section 3.1.1.1.2: Window_Descriptor. */
@@ -56,4 +80,23 @@ function windowSize(descriptor: number): number {
 /** Beyond 2^53 it is rounded: no frame has that much. */
 function littleEndian(bytes: Uint8Array): number {
   return bytes.reduceRight((value, byte) => value * 256 + byte, 0);
+}
+
+/** The header at the front of `input`, which is at `at` in the packed stream; null: more of it is needed. `limit`: Block_Maximum_Size. */
+export function readBlockHeader(input: Uint8Array, at: number, limit = BLOCK_LIMIT): BlockHeader | null {
+  if (input.length < BLOCK_HEADER_BYTES) return null;
+  const header = littleEndian(input.subarray(0, BLOCK_HEADER_BYTES));
+  const type = BLOCK_TYPES[(header >>> 1) & 3];
+  const size = header >>> 3;
+  if (type === undefined) throw new DiskError("corrupt", "zstd: Block_Type is 3, which is reserved", { at });
+  if (size > limit) throw new DiskError("corrupt", `zstd: Block_Size is ${size}, expected at most ${limit} (Block_Maximum_Size)`, { at });
+  return { type, size, packed: type === "rle" ? 1 : size, isLast: (header & 1) === 1 };
+}
+
+/** Adds its checksum to a frame that was made without one; `hash`: XXH64 of its content, the lower half. `frame` has room for it behind `end`. */
+export function addChecksum(frame: Uint8Array, end: number, hash: number): Uint8Array {
+  const descriptor = 4;
+  frame[descriptor] = (frame[descriptor] as number) | CHECKSUM;
+  new DataView(frame.buffer, frame.byteOffset).setUint32(end, hash, true);
+  return frame.subarray(0, end + CHECKSUM_BYTES);
 }

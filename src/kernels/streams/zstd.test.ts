@@ -7,15 +7,24 @@ import { describe, expect, it } from "vitest";
 import { DiskError } from "../../core/errors.ts";
 import { zstdZeros } from "../../formats/raw/zero-stream.ts";
 import { generatedFolder, judge } from "../../testing/judges.ts";
-import { sometimesRestored } from "../../testing/stream-samples.ts";
-import { decoders, failure, noise, randomNumbers, type StepSizes, text, unpackStream, WHOLE } from "../../testing/streams.ts";
+import {
+  decoders,
+  failure,
+  noise,
+  randomNumbers,
+  type StepSizes,
+  sameBytes,
+  sometimesRestored,
+  text,
+  unpackStream,
+  WHOLE,
+} from "../../testing/streams.ts";
 import { loadStreamDecoder } from "./index.ts";
 import { createZstdDecoder } from "./zstd.ts";
 
 const MIB = 1 << 20;
 const BLOCK = 128 << 10;
 const zstd = decoders(createZstdDecoder);
-const sameBytes = (actual: Uint8Array, expected: Uint8Array): void => expect(Buffer.compare(actual, expected)).toBe(0);
 const u32 = (value: number): Buffer => {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value >>> 0);

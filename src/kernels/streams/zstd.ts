@@ -1,7 +1,16 @@
 import { DiskError } from "../../core/errors.ts";
-import type { StreamDecoder, StreamState, StreamStep } from "../../core/ports.ts";
-import { BLOCK_LIMIT, type BlockType, ZstdBlocks, type ZstdBlocksState } from "./zstd-blocks.ts";
-import { type FrameHeader, readFrameHeader } from "./zstd-header.ts";
+import type { StreamDecoder, StreamState } from "../../core/ports.ts";
+import { type DataStep, FramedDecoder, isSkippable, type Place, skipBytes, u32 } from "./framed-decoder.ts";
+import { ZstdBlocks, type ZstdBlocksState } from "./zstd-blocks.ts";
+import {
+  BLOCK_HEADER_BYTES,
+  BLOCK_LIMIT,
+  type BlockHeader,
+  type FrameHeader,
+  MAGIC,
+  readBlockHeader,
+  readFrameHeader,
+} from "./zstd-header.ts";
 
 /** The parts of a frame (RFC 8878 section 3.1), in order; then those of a skippable one. */
 type Part =
@@ -14,38 +23,30 @@ type Part =
   | "User_Data of a skippable frame"
   | "end";
 
-const MAGIC = 0xfd2fb528;
-/** With any value in the lowest four bits. */
-const MAGIC_SKIPPABLE = 0x184d2a50;
 /** Of the formats before the one that was published: versions 0.2 to 0.7. */
 const MAGIC_OLDEST = 0xfd2fb522;
-const BLOCK_TYPES: readonly (BlockType | undefined)[] = ["raw", "rle", "compressed"];
-const BLOCK_HEADER_BYTES = 3;
+/** What the zstd program takes unless it is told otherwise. */
+const WINDOW_LIMIT = 128 << 20;
 
-interface Place {
+interface ZstdPlace extends Place {
   part: Part;
-  /** Offset in the packed stream. */
-  at: number;
   /** Frames begun so far. */
   frames: number;
   /** Of the frame that is under way. */
   header: FrameHeader;
   /** Bytes of its content so far. */
   content: number;
-  type: BlockType;
-  /** Block_Size. */
-  size: number;
-  isLast: boolean;
+  /** The one that is under way. */
+  block: BlockHeader;
   /** Bytes of a skippable frame still to come. */
   skip: number;
 }
 interface ZstdState extends StreamState {
-  readonly place: Place;
+  readonly place: ZstdPlace;
   readonly blocks: ZstdBlocksState;
 }
 
 const hex = (value: number): string => `0x${value.toString(16)}`;
-const u32 = (bytes: Uint8Array): number => new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
 
 /**
  * A Zstandard file: frames and skippable frames one after another; sizes and checksums are verified. What follows the last
@@ -55,81 +56,61 @@ export function createZstdDecoder(): StreamDecoder {
   return new ZstdDecoder();
 }
 
-class ZstdDecoder implements StreamDecoder {
+class ZstdDecoder extends FramedDecoder<ZstdPlace> {
   readonly #blocks = new ZstdBlocks();
-  #place: Place = {
-    part: "Magic_Number",
-    at: 0,
-    frames: 0,
-    header: { length: 0, window: 0, contentSize: null, checksum: false, sizeAt: 0 },
-    content: 0,
-    type: "raw",
-    size: 0,
-    isLast: false,
-    skip: 0,
-  };
 
-  step(input: Uint8Array, last: boolean, output: Uint8Array): StreamStep {
-    const blocks = this.#blocks;
-    const place = this.#place;
-    let taken = 0;
-    let given = 0;
-    while (place.part !== "end" || blocks.pending > 0) {
-      given += blocks.give(output.subarray(given));
-      if (blocks.pending > 0 || (given === output.length && place.part === "Block_Content")) break;
-      const rest = input.subarray(taken);
-      const length = this.#takePart(rest, last);
-      if (length === null) {
-        if (last) throw this.#truncated(rest.length);
-        break;
-      }
-      taken += length;
-      place.at += length;
-      if (place.part === "Block_Content" && blocks.taken === this.#packedSize) this.#decodeBlock();
-    }
-    const ended = place.part === "end";
-    const remark = ended && taken < input.length ? `zstd: the bytes from ${place.at} on do not belong to the stream` : null;
-    return { taken, given, ended, remark };
+  constructor() {
+    super("zstd", {
+      part: "Magic_Number",
+      at: 0,
+      frames: 0,
+      header: { length: 0, window: 0, contentSize: null, checksum: false, windowAt: null, sizeAt: 0 },
+      content: 0,
+      block: { type: "raw", size: 0, packed: 0, isLast: false },
+      skip: 0,
+    });
   }
 
   save(): ZstdState {
     const blocks = this.#blocks.save();
-    return { bytes: blocks.bytes, place: { ...this.#place }, blocks };
+    return { bytes: blocks.bytes, place: { ...this.place }, blocks };
   }
 
   restore(state: StreamState): void {
     const saved = state as ZstdState;
-    this.#place = { ...saved.place };
+    this.place = { ...saved.place };
     this.#blocks.restore(saved.blocks);
   }
 
-  /** Goes over one part, or a piece of it, and on to the next: bytes taken; null when more are needed. */
-  #takePart(input: Uint8Array, last: boolean): number | null {
-    const place = this.#place;
+  protected get isInData(): boolean {
+    return this.place.part === "Block_Content" || this.#blocks.pending > 0;
+  }
+
+  protected takeData(input: Uint8Array, output: Uint8Array): DataStep {
+    const blocks = this.#blocks;
+    const given = blocks.give(output);
+    if (blocks.pending > 0) return { taken: 0, given, status: "full" };
+    if (this.place.part !== "Block_Content") return { taken: 0, given, status: "ended" };
+    const missing = this.place.block.packed - blocks.taken;
+    if (missing > 0 && given === output.length) return { taken: 0, given, status: "full" };
+    const taken = Math.min(missing, input.length);
+    blocks.take(input.subarray(0, taken));
+    if (taken < missing) return { taken, given, status: "hungry" };
+    this.#decodeBlock(this.place.at + taken);
+    return { taken, given, status: "ended" };
+  }
+
+  protected takePart(input: Uint8Array, last: boolean): number | null {
+    const place = this.place;
     switch (place.part) {
       case "Magic_Number":
         return this.#takeMagic(input, last);
-      case "Frame_Header": {
-        const header = readFrameHeader(input, place.at);
-        if (header === null) return null;
-        place.header = header;
-        place.content = 0;
-        place.part = "Block_Header";
-        this.#blocks.startFrame(header);
-        return header.length;
-      }
+      case "Frame_Header":
+        return this.#takeFrameHeader(input);
       case "Block_Header":
         return this.#takeBlockHeader(input);
-      case "Block_Content": {
-        const length = Math.min(this.#packedSize - this.#blocks.taken, input.length);
-        if (length === 0) return null;
-        this.#blocks.take(input.subarray(0, length));
-        return length;
-      }
       case "User_Data of a skippable frame": {
-        const length = Math.min(place.skip, input.length);
-        if (length === 0 && place.skip > 0) return null;
-        place.skip -= length;
+        const length = skipBytes(place, input);
         if (place.skip === 0) place.part = "Magic_Number";
         return length;
       }
@@ -139,11 +120,11 @@ class ZstdDecoder implements StreamDecoder {
   }
 
   #takeMagic(input: Uint8Array, last: boolean): number | null {
-    const place = this.#place;
+    const place = this.place;
     const magic = input.length < 4 ? null : u32(input);
     if (magic === null && (!last || place.frames === 0)) return null;
     if (magic === MAGIC) place.part = "Frame_Header";
-    else if (magic !== null && (magic & ~15) === MAGIC_SKIPPABLE) place.part = "Frame_Size of a skippable frame";
+    else if (magic !== null && isSkippable(magic)) place.part = "Frame_Size of a skippable frame";
     else if (magic !== null && magic >= MAGIC_OLDEST && magic < MAGIC)
       throw new DiskError("unsupported", `zstd: Magic_Number is ${hex(magic)}, that of a Zstandard version before 0.8`, { at: place.at });
     else if (place.frames === 0)
@@ -156,60 +137,57 @@ class ZstdDecoder implements StreamDecoder {
     return 4;
   }
 
-  /** Section 3.1.1.2. */
+  #takeFrameHeader(input: Uint8Array): number | null {
+    const place = this.place;
+    const header = readFrameHeader(input, place.at);
+    if (header === null) return null;
+    if (header.window > WINDOW_LIMIT)
+      throw new DiskError("limit", `zstd: Window_Size is ${header.window}, the most is ${WINDOW_LIMIT} bytes`, {
+        at: header.windowAt ?? header.sizeAt,
+      });
+    place.header = header;
+    place.content = 0;
+    place.part = "Block_Header";
+    this.#blocks.startFrame(header);
+    return header.length;
+  }
+
   #takeBlockHeader(input: Uint8Array): number | null {
-    if (input.length < BLOCK_HEADER_BYTES) return null;
-    const place = this.#place;
-    const { at } = place;
-    const header = (input[0] as number) | ((input[1] as number) << 8) | ((input[2] as number) << 16);
-    const type = BLOCK_TYPES[(header >>> 1) & 3];
-    const size = header >>> 3;
-    const limit = Math.min(place.header.window, BLOCK_LIMIT);
-    if (type === undefined) throw new DiskError("corrupt", "zstd: Block_Type is 3, which is reserved", { at });
-    if (size > limit) throw new DiskError("corrupt", `zstd: Block_Size is ${size}, expected at most ${limit} (Block_Maximum_Size)`, { at });
-    place.type = type;
-    place.size = size;
-    place.isLast = (header & 1) === 1;
+    const place = this.place;
+    const block = readBlockHeader(input, place.at, Math.min(place.header.window, BLOCK_LIMIT));
+    if (block === null) return null;
+    place.block = block;
     place.part = "Block_Content";
     return BLOCK_HEADER_BYTES;
   }
 
-  get #packedSize(): number {
-    return this.#place.type === "rle" ? 1 : this.#place.size;
-  }
-
-  #decodeBlock(): void {
-    const place = this.#place;
-    const fault = this.#blocks.decode(place.type, place.size);
-    if (fault !== null) throw new DiskError("corrupt", `zstd: the compressed block is damaged: ${fault}`, { at: place.at - place.size });
+  /** `end`: place of the block's end in the packed stream. */
+  #decodeBlock(end: number): void {
+    const place = this.place;
+    const { type, size, isLast } = place.block;
+    const fault = this.#blocks.decode(type, size);
+    if (fault !== null) throw this.corrupt(`the compressed block is damaged: ${fault}`, end - size);
     place.content += this.#blocks.pending;
     const { contentSize, checksum, sizeAt } = place.header;
-    if (contentSize !== null && (place.content > contentSize || (place.isLast && place.content < contentSize)))
-      throw new DiskError(
-        "corrupt",
-        `zstd: Frame_Content_Size is ${contentSize}, but the frame has ${place.isLast ? "" : "at least "}${place.content} bytes`,
-        { at: sizeAt },
+    if (contentSize !== null && (place.content > contentSize || (isLast && place.content < contentSize)))
+      throw this.corrupt(
+        `Frame_Content_Size is ${contentSize}, but the frame has ${isLast ? "" : "at least "}${place.content} bytes`,
+        sizeAt,
       );
-    place.part = !place.isLast ? "Block_Header" : checksum ? "Content_Checksum" : "Magic_Number";
+    place.part = !isLast ? "Block_Header" : checksum ? "Content_Checksum" : "Magic_Number";
   }
 
   /** The parts that are one number of 32 bits. */
   #takeNumber(value: number): number {
-    const place = this.#place;
+    const place = this.place;
     if (place.part === "Frame_Size of a skippable frame") {
       place.skip = value;
       place.part = "User_Data of a skippable frame";
       return 4;
     }
     const actual = this.#blocks.checksum;
-    if (value !== actual)
-      throw new DiskError("corrupt", `zstd: Content_Checksum is ${hex(value)}, but the data gives ${hex(actual)}`, { at: place.at });
+    if (value !== actual) throw this.corrupt(`Content_Checksum is ${hex(value)}, but the data gives ${hex(actual)}`);
     place.part = "Magic_Number";
     return 4;
-  }
-
-  #truncated(left: number): DiskError {
-    const { part, at } = this.#place;
-    return new DiskError("corrupt", `zstd: the file ends inside the ${part}: it is truncated`, { at: at + left });
   }
 }
