@@ -73,7 +73,7 @@ describe("tar", () => {
     await expect(open("two.tar", "third.raw")).rejects.toMatchObject({ code: "choice" });
   });
 
-  test("a damaged header, a cut archive, two members of one name", async () => {
+  test("a damaged header, a cut archive, members of one name", async () => {
     run("tar", "-cf", "whole.tar", "disk.raw");
     await expect(openImage(altered("whole.tar", 130, 0x37), contextOf())).rejects.toMatchObject({
       message: expect.stringContaining("chksum"),
@@ -81,8 +81,31 @@ describe("tar", () => {
     const cut = memorySource("cut.tar", new Uint8Array(readFileSync(at("whole.tar")).subarray(0, 3 * MIB)));
     await expect(openImage(cut, contextOf())).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining("size") });
     run("cp", "whole.tar", "twice.tar");
+    const last = Uint8Array.from(disk, (byte, i) => (i > MIB ? 0x5a : byte));
+    writeFileSync(at("disk.raw"), last);
     run("tar", "-rf", "twice.tar", "disk.raw");
-    await expect(open("twice.tar")).rejects.toMatchObject({ message: expect.stringContaining("two files named") });
+    writeFileSync(at("disk.raw"), disk);
+    const note = { severity: "warning", text: expect.stringContaining("several files named “disk.raw”: the last one is read") };
+    expect((await expectDisk("twice.tar", last)).notes).toMatchObject([note]);
+    run("cp", "whole.tar", "beside.tar");
+    run("tar", "-rf", "beside.tar", "readme.txt", "readme.txt");
+    expect((await expectDisk("beside.tar", disk)).notes).toEqual([]);
+  });
+
+  test("a file that does not look like a disk is not taken for one, unless it is named", async () => {
+    run("tar", "-cf", "text.tar", "readme.txt");
+    const refusal = { code: "wrong-format", choices: ["readme.txt"], message: expect.stringContaining("“readme.txt” (20 bytes)") };
+    await expect(open("text.tar")).rejects.toMatchObject(refusal);
+    await expect(open("text.tar")).rejects.toMatchObject({ message: expect.stringContaining("(--member NAME)") });
+    expect((await open("text.tar", "readme.txt")).size).toBe(512);
+    run("cp", "readme.txt", "licence.txt");
+    run("tar", "-cf", "texts.tar", "readme.txt", "licence.txt");
+    await expect(open("texts.tar")).rejects.toMatchObject({ code: "wrong-format", choices: ["readme.txt", "licence.txt"] });
+    await expect(open("texts.tar", "other.txt")).rejects.toMatchObject({ code: "choice", choices: ["readme.txt", "licence.txt"] });
+    // A disk without a boot record, under a name that says nothing.
+    writeFileSync(at("volume"), noise(MIB, 8));
+    run("tar", "-cf", "bare.tar", "volume");
+    await expectDisk("bare.tar", noise(MIB, 8));
   });
 });
 

@@ -1,10 +1,11 @@
 import { DiskError } from "../core/errors.ts";
 
 /** One option of a verb: `flag` alone, `value` with one value, `list` collected over repetitions. */
-export interface OptionSpec {
-  readonly names: readonly string[];
-  readonly kind: "flag" | "value" | "list";
-}
+export type OptionSpec = { readonly names: readonly string[]; readonly help: string } & (
+  | { readonly kind: "flag" }
+  | { readonly kind: "value" | "list" /** What stands for it in the help: `FMT`. */; readonly value: string }
+);
+export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
 export interface Arguments {
   has(name: string): boolean;
   value(name: string): string | undefined;
@@ -13,7 +14,7 @@ export interface Arguments {
 }
 
 /** Reads a verb's words as qemu-img does: `-O raw`, `-Oraw`, `--output=json`, `--output json`; `--` ends the options. */
-export function parseArguments(words: readonly string[], specs: Readonly<Record<string, OptionSpec>>): Arguments {
+export function parseArguments(words: readonly string[], specs: OptionSpecs): Arguments {
   const found = new Map<string, string[]>();
   const operands: string[] = [];
   const rest = [...words];

@@ -1,12 +1,13 @@
 import { DiskError } from "../core/errors.ts";
 import type { CheckReport } from "../core/model.ts";
+import { openImage } from "../formats/registry.ts";
 import { checkImage } from "../jobs/check.ts";
 import { parseArguments } from "./arguments.ts";
-import type { Verb } from "./main.ts";
-import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
+import { FROM, OPENING, readOpening, requireMember } from "./opening.ts";
 import { isJson, OUTPUT, printJson, printLine, printRemark } from "./output.ts";
+import type { Verb } from "./verb.ts";
 
-const OPTIONS = { from: { names: ["-f", "--format"], kind: "value" }, ...OPENING, output: OUTPUT } as const;
+const OPTIONS = { from: FROM, ...OPENING, output: OUTPUT } as const;
 
 /** Exit codes as qemu-img's. */
 const CLEAN = 0;
@@ -15,14 +16,27 @@ const LEAKS = 3;
 const NOT_SUPPORTED = 63;
 
 export const check: Verb = {
-  usage: `[-f FMT] [--output=json] ${OPENING_USAGE} FILE`,
+  summary: "Checks the tables of an image, every compressed block and every checksum that it carries.",
+  options: OPTIONS,
+  operands: "FILE",
+  exits: {
+    [CLEAN]: "no errors",
+    1: "error: it could not be checked",
+    [CORRUPT]: "corruptions",
+    [LEAKS]: "leaked clusters, no corruptions",
+    [NOT_SUPPORTED]: "the format has nothing to check",
+  },
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
     const [path, ...more] = given.operands;
     if (path === undefined || more.length > 0) throw new DiskError("usage", "check takes one file");
     const file = await session.openFile(path);
-    const context = session.context(path, await readOpening(given));
+    const opening = await readOpening(given);
+    const context = session.context(path, opening);
+    // What is wrong with the image is for the check to tell.
+    const named = opening.member === undefined ? null : await openImage(file, context, given.value("from")).catch(() => null);
+    if (named !== null) requireMember(opening, [named]);
     const checked = await checkImage(file, context, given.value("from"), session.pool, () => {}, session.signal);
     await session.checkUnchanged();
     if (checked === null) {

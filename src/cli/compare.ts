@@ -2,23 +2,26 @@ import { DiskError } from "../core/errors.ts";
 import { compareDisks } from "../jobs/compare.ts";
 import { requireReadable } from "../jobs/disk.ts";
 import { parseArguments } from "./arguments.ts";
-import type { Verb } from "./main.ts";
-import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
-import { isJson, OUTPUT, printJson, printLine } from "./output.ts";
+import { OPENING, readOpening, requireMember } from "./opening.ts";
+import { isJson, OUTPUT, PROGRESS, printJson, printLine } from "./output.ts";
+import type { Verb } from "./verb.ts";
 
 const OPTIONS = {
-  first: { names: ["-f"], kind: "value" },
-  second: { names: ["-F"], kind: "value" },
+  first: { names: ["-f"], kind: "value", value: "FMT", help: "read the first image as this format, whatever its content" },
+  second: { names: ["-F"], kind: "value", value: "FMT", help: "the same for the second image" },
   ...OPENING,
-  strict: { names: ["-s"], kind: "flag" },
-  quiet: { names: ["-q"], kind: "flag" },
-  progress: { names: ["-p"], kind: "flag" },
+  strict: { names: ["-s"], kind: "flag", help: "disks of different sizes are different" },
+  quiet: { names: ["-q"], kind: "flag", help: "print nothing" },
+  progress: PROGRESS,
   output: OUTPUT,
 } as const;
 
 /** Compares what two images show to a guest. Exit codes as qemu-img's: 0 the same, 1 different, above 1 an error. */
 export const compare: Verb = {
-  usage: `[-f FMT] [-F FMT] [-s] [-q] [-p] [--output=json] ${OPENING_USAGE} FILE1 FILE2`,
+  summary: "Compares what two images show to a guest.",
+  options: OPTIONS,
+  operands: "FILE1 FILE2",
+  exits: { 0: "the same", 1: "different", 2: "error" },
   failure: 2,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
@@ -27,6 +30,7 @@ export const compare: Verb = {
     const opening = await readOpening(given);
     const a = await session.openDisk(left, given.value("first"), opening);
     const b = await session.openDisk(right, given.value("second"), opening);
+    requireMember(opening, [a.chain[0], b.chain[0]]);
     requireReadable(a);
     requireReadable(b);
     const sizeDiffers = a.size !== b.size;

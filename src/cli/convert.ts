@@ -1,43 +1,57 @@
 import { realpath, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { DiskError } from "../core/errors.ts";
+import { targetById } from "../formats/registry.ts";
 import { type ConvertRequest, planConvert, runConvert } from "../jobs/convert.ts";
 import type { Disk } from "../jobs/disk.ts";
 import type { Report } from "../jobs/progress.ts";
 import { salvageReport } from "../jobs/salvage-report.ts";
 import { createFileSink } from "../platform/node/file-sink.ts";
 import { reasonOf } from "../platform/node/file-source.ts";
-import { type Arguments, parseArguments } from "./arguments.ts";
-import { creationOptions } from "./creation-options.ts";
-import type { Verb } from "./main.ts";
-import { OPENING, OPENING_USAGE, readOpening, snapshotName } from "./opening.ts";
-import { hex, isJson, OUTPUT, printJson, printRemark } from "./output.ts";
+import { type Arguments, type OptionSpec, parseArguments } from "./arguments.ts";
+import { creationOptions, TARGET } from "./creation-options.ts";
+import { asksForOptions, formatHelp } from "./format-help.ts";
+import { FROM, OPENING, readOpening, requireMember, snapshotName } from "./opening.ts";
+import { hex, isJson, OUTPUT, PROGRESS, printJson, printRemark, printText } from "./output.ts";
 import type { Session } from "./session.ts";
+import type { Verb } from "./verb.ts";
+
+export const SALVAGE: OptionSpec = {
+  names: ["--salvage"],
+  kind: "flag",
+  help: "carry on, with zeros for what cannot be read, and list every such range in a file beside the target",
+};
 
 const OPTIONS = {
-  from: { names: ["-f", "--format"], kind: "value" },
-  to: { names: ["-O", "--target-format"], kind: "value" },
-  options: { names: ["-o", "--options"], kind: "list" },
-  compress: { names: ["-c", "--compress"], kind: "flag" },
-  snapshot: { names: ["-l", "--snapshot"], kind: "value" },
-  progress: { names: ["-p", "--progress"], kind: "flag" },
-  salvage: { names: ["--salvage"], kind: "flag" },
-  noVerify: { names: ["--no-verify"], kind: "flag" },
-  noSourceCheck: { names: ["--no-source-check"], kind: "flag" },
+  from: FROM,
+  ...TARGET,
+  progress: PROGRESS,
+  salvage: SALVAGE,
+  noVerify: { names: ["--no-verify"], kind: "flag", help: "do not read back what was written" },
+  noSourceCheck: { names: ["--no-source-check"], kind: "flag", help: "do not compare checksums over whole files of the source first" },
   ...OPENING,
   output: OUTPUT,
 } as const;
 
 export const convert: Verb = {
-  usage: `[-f FMT] -O FMT [-o NAME=VALUE,…] [-c] [-l SNAPSHOT] [-p] [--salvage] [--no-verify] [--no-source-check] [--output=json] ${OPENING_USAGE} SRC DST`,
+  summary: "Writes the disk of an image as another image, and reads that back.",
+  options: OPTIONS,
+  operands: "SRC DST",
+  exits: { 0: "done", 1: "error" },
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
+    const wanted = given.value("to") ?? "raw";
+    if (asksForOptions(given.list("options"))) {
+      printText(formatHelp(wanted));
+      return 0;
+    }
     const [source, named, ...more] = given.operands;
     if (!source || !named || more.length > 0) throw new DiskError("usage", "convert takes one source and one target");
-    const format = given.value("to") ?? "raw";
+    const format = targetById(wanted).id;
     const opening = { ...(await readOpening(given)), snapshot: snapshotName(given.value("snapshot")) };
     const disk = await session.openDisk(source, given.value("from"), opening);
+    requireMember(opening, [disk.chain[0]]);
     const request = {
       format,
       options: creationOptions(format, given.list("options"), given.has("compress")),

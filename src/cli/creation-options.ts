@@ -1,5 +1,18 @@
 import { DiskError } from "../core/errors.ts";
-import { splitOnce } from "./arguments.ts";
+import { type OptionSpecs, splitOnce } from "./arguments.ts";
+
+/** Options of the verbs that write an image, or say what one would take. */
+export const TARGET = {
+  to: { names: ["-O", "--target-format"], kind: "value", value: "FMT", help: "format to write; raw when none is given" },
+  options: {
+    names: ["-o", "--options"],
+    kind: "list",
+    value: "NAME=VALUE,…",
+    help: "options of that format; -o help lists them",
+  },
+  compress: { names: ["-c", "--compress"], kind: "flag", help: "compress the target" },
+  snapshot: { names: ["-l", "--snapshot"], kind: "value", value: "SNAPSHOT", help: "read this internal snapshot, by id or name" },
+} as const satisfies OptionSpecs;
 
 /** `-o a=b,c=d`; a comma inside a value is doubled, as for qemu-img. */
 function parseCreationOptions(lists: readonly string[]): Record<string, string> {

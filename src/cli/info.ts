@@ -3,26 +3,31 @@ import { DiskError } from "../core/errors.ts";
 import type { Volume } from "../core/model.ts";
 import { openImage } from "../formats/registry.ts";
 import { parseArguments } from "./arguments.ts";
-import type { Verb } from "./main.ts";
-import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
+import { FROM, OPENING, readOpening, requireMember } from "./opening.ts";
 import { humanSize, isJson, OUTPUT, printJson, printLine } from "./output.ts";
+import type { Verb } from "./verb.ts";
 
 const OPTIONS = {
-  from: { names: ["-f", "--format"], kind: "value" },
+  from: FROM,
   ...OPENING,
   output: OUTPUT,
 } as const;
 
 /** Describes an image by its headers; works for images whose data cannot be read here. */
 export const info: Verb = {
-  usage: `[-f FMT] [--output=json] ${OPENING_USAGE} FILE`,
+  summary: "Describes an image by its headers, also one whose data cannot be read here.",
+  options: OPTIONS,
+  operands: "FILE",
+  exits: { 0: "done", 1: "error" },
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
     const [path, ...more] = given.operands;
     if (path === undefined || more.length > 0) throw new DiskError("usage", "info takes one file");
     const file = await session.openFile(path);
-    const volume = await openImage(file, session.context(path, await readOpening(given)), given.value("from"));
+    const opening = await readOpening(given);
+    const volume = await openImage(file, session.context(path, opening), given.value("from"));
+    requireMember(opening, [volume]);
     // As qemu-img counts: the extents of a VMDK belong to the image, an external data file does not.
     const allocated = volume.format === "vmdk" ? session.allocated() : file.allocated;
     const facts = factsOf(path, allocated, volume);

@@ -1,41 +1,26 @@
 import { DiskError } from "../core/errors.ts";
-import { check } from "./check.ts";
-import { compare } from "./compare.ts";
-import { convert } from "./convert.ts";
-import { info } from "./info.ts";
-import { map } from "./map.ts";
-import { measure } from "./measure.ts";
-import { printLine, printRemark } from "./output.ts";
-import { repair } from "./repair.ts";
-import { createSession, type Session } from "./session.ts";
+import { programHelp, verbHelp } from "./help.ts";
+import { printRemark, printText } from "./output.ts";
+import { createSession } from "./session.ts";
+import { VERBS } from "./verbs.ts";
 
-/** A verb: its words in, its exit code out. `failure` is the exit code of an error. */
-export interface Verb {
-  readonly usage: string;
-  readonly failure: number;
-  run(words: readonly string[], session: Session): Promise<number>;
-}
-
-const VERBS: Readonly<Record<string, Verb>> = { check, compare, convert, info, map, measure, repair };
-
-function printUsage(): void {
-  const lines = Object.entries(VERBS).map(([name, verb]) => `  spindle ${name} ${verb.usage}`);
-  process.stdout.write(`Converts virtual machine disks. Verbs, options and exit codes as qemu-img has them.\n\n${lines.join("\n")}\n`);
-}
+const HELP = ["help", "--help", "-h"];
 
 async function main(words: readonly string[]): Promise<number> {
-  const [name, ...rest] = words;
-  if (name === undefined || name === "help" || name === "--help" || name === "-h") {
-    printUsage();
-    return name === undefined ? 1 : 0;
+  const [first, ...following] = words;
+  const asked = first !== undefined && HELP.includes(first);
+  const [name, ...rest] = asked ? following : words;
+  if (name === undefined || HELP.includes(name)) {
+    printText(programHelp());
+    return asked ? 0 : 1;
   }
   const verb = VERBS[name];
   if (verb === undefined) {
     printRemark(`there is no verb “${name}”; spindle --help lists them`);
     return 1;
   }
-  if (rest.includes("--help") || rest.includes("-h")) {
-    printLine(`spindle ${name} ${verb.usage}`);
+  if (asked || rest.includes("--help") || rest.includes("-h")) {
+    printText(verbHelp(name, verb));
     return 0;
   }
   const abort = new AbortController();

@@ -3,15 +3,15 @@ import { DiskError } from "../core/errors.ts";
 import { type Disk, requireReadable } from "../jobs/disk.ts";
 import { mapRuns } from "../jobs/walk.ts";
 import { parseArguments } from "./arguments.ts";
-import type { Verb } from "./main.ts";
-import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
+import { FROM, OPENING, readOpening, requireMember } from "./opening.ts";
 import { isJson, OUTPUT, parseSize, printLine } from "./output.ts";
+import type { Verb } from "./verb.ts";
 
 const OPTIONS = {
-  from: { names: ["-f", "--format"], kind: "value" },
+  from: FROM,
   ...OPENING,
-  start: { names: ["-s", "--start-offset"], kind: "value" },
-  length: { names: ["-l", "--max-length"], kind: "value" },
+  start: { names: ["-s", "--start-offset"], kind: "value", value: "OFFSET", help: "where on the disk to begin" },
+  length: { names: ["-l", "--max-length"], kind: "value", value: "LENGTH", help: "how much of the disk to list" },
   output: OUTPUT,
 } as const;
 
@@ -30,13 +30,18 @@ interface Entry {
 }
 
 export const map: Verb = {
-  usage: `[-f FMT] [-s OFFSET] [-l LENGTH] [--output=json] ${OPENING_USAGE} FILE`,
+  summary: "Lists where the disk's data lie in the files.",
+  options: OPTIONS,
+  operands: "FILE",
+  exits: { 0: "done", 1: "error" },
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
     const [path, ...more] = given.operands;
     if (path === undefined || more.length > 0) throw new DiskError("usage", "map takes one file");
-    const disk = await session.openDisk(path, given.value("from"), await readOpening(given));
+    const opening = await readOpening(given);
+    const disk = await session.openDisk(path, given.value("from"), opening);
+    requireMember(opening, [disk.chain[0]]);
     requireReadable(disk);
     const start = Math.min(parseSize(given.value("start") ?? "0"), disk.size);
     const end = Math.min(start + parseSize(given.value("length") ?? String(disk.size)), disk.size);

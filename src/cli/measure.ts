@@ -1,25 +1,23 @@
 import { basename } from "node:path";
 import { DiskError } from "../core/errors.ts";
 import type { TargetSpec } from "../core/model.ts";
-import { formatById } from "../formats/registry.ts";
+import { formatById, targetById } from "../formats/registry.ts";
 import { type ConvertPlan, planConvert, rehearse } from "../jobs/convert.ts";
 import { requireReadable } from "../jobs/disk.ts";
 import { createMeasure, fullyAllocatedSize, lossesOf, readOptions, targetOf, withoutSums } from "../jobs/target.ts";
 import { parseArguments } from "./arguments.ts";
-import { creationOptions } from "./creation-options.ts";
-import type { Verb } from "./main.ts";
-import { OPENING, OPENING_USAGE, readOpening, snapshotName } from "./opening.ts";
-import { isJson, OUTPUT, parseSize, printJson, printLine } from "./output.ts";
+import { creationOptions, TARGET } from "./creation-options.ts";
+import { asksForOptions, formatHelp } from "./format-help.ts";
+import { FROM, OPENING, readOpening, requireMember, snapshotName } from "./opening.ts";
+import { isJson, OUTPUT, parseSize, printJson, printLine, printText } from "./output.ts";
+import type { Verb } from "./verb.ts";
 
 const OPTIONS = {
-  from: { names: ["-f"], kind: "value" },
-  to: { names: ["-O"], kind: "value" },
-  options: { names: ["-o"], kind: "list" },
-  snapshot: { names: ["-l"], kind: "value" },
-  compress: { names: ["-c"], kind: "flag" },
-  exact: { names: ["--exact"], kind: "flag" },
+  from: FROM,
+  ...TARGET,
+  exact: { names: ["--exact"], kind: "flag", help: "read and pack everything, to know the exact size" },
   ...OPENING,
-  size: { names: ["--size"], kind: "value" },
+  size: { names: ["--size"], kind: "value", value: "SIZE", help: "of an empty disk of this size: 64k, 1.5G" },
   output: OUTPUT,
 } as const;
 
@@ -28,20 +26,30 @@ const OPTIONS = {
  * is read and packed as in a conversion to a file named like the source, and nothing written.
  */
 export const measure: Verb = {
-  usage: `[-O FMT] [-o NAME=VALUE,…] [-c] [-f FMT] [-l SNAPSHOT] [--exact] [--output=json] ${OPENING_USAGE} (--size SIZE | FILE)`,
+  summary: "Tells what a target would take, before anything is written.",
+  options: OPTIONS,
+  operands: "[FILE]",
+  exits: { 0: "done", 1: "error" },
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
+    const wanted = given.value("to") ?? "raw";
+    if (asksForOptions(given.list("options"))) {
+      printText(formatHelp(wanted));
+      return 0;
+    }
     const [path, ...more] = given.operands;
     const stated = given.value("size");
     if (more.length > 0 || (path === undefined) === (stated === undefined))
       throw new DiskError("usage", "measure takes either one file or --size");
     const sizeOf = async (plan: ConvertPlan): Promise<number> =>
       given.has("exact") ? sum(await rehearse(plan, session, () => {}, session.signal)) : plan.logicalBytes;
-    const format = given.value("to") ?? "raw";
-    const target = targetOf(formatById(format));
+    const row = targetById(wanted);
+    const format = row.id;
+    const target = targetOf(row);
     const opening = { ...(await readOpening(given)), snapshot: snapshotName(given.value("snapshot")) };
     const disk = path === undefined ? null : await session.openDisk(path, given.value("from"), opening);
+    requireMember(opening, [disk?.chain[0]]);
     const options = creationOptions(format, given.list("options"), given.has("compress"));
     if (disk !== null) requireReadable(disk);
     const name = targetName(path ?? "disk", format);

@@ -1,18 +1,29 @@
 import { createReadStream } from "node:fs";
 import { basename } from "node:path";
 import { DiskError } from "../core/errors.ts";
-import type { OpenContext } from "../core/model.ts";
+import type { OpenContext, Volume } from "../core/model.ts";
+import { isMember } from "../formats/registry.ts";
 import { reasonOf } from "../platform/node/file-source.ts";
-import type { Arguments, OptionSpec } from "./arguments.ts";
+import type { Arguments, OptionSpec, OptionSpecs } from "./arguments.ts";
+
+export const FROM = {
+  names: ["-f", "--format"],
+  kind: "value",
+  value: "FMT",
+  help: "read the image as this format, whatever its content",
+} as const satisfies OptionSpec;
 
 /** Options of every verb that opens images. */
 export const OPENING = {
-  member: { names: ["--member"], kind: "value" },
-  anySize: { names: ["--any-size"], kind: "flag" },
-  passphraseFile: { names: ["--passphrase-file"], kind: "value" },
-} as const satisfies Readonly<Record<string, OptionSpec>>;
-
-export const OPENING_USAGE = "[--member NAME] [--any-size] [--passphrase-file FILE]";
+  member: { names: ["--member"], kind: "value", value: "NAME", help: "file of an archive that is meant, by its name there" },
+  anySize: { names: ["--any-size"], kind: "flag", help: "follow a packed stream however large it becomes" },
+  passphraseFile: {
+    names: ["--passphrase-file"],
+    kind: "value",
+    value: "FILE",
+    help: "file that holds the passphrase of an encrypted image",
+  },
+} as const satisfies OptionSpecs;
 
 /** What the user said about opening an image. */
 export type Opening = Pick<OpenContext, "snapshot" | "member" | "anySize" | "passphrase">;
@@ -24,6 +35,16 @@ export async function readOpening(given: Arguments): Promise<Opening> {
     anySize: given.has("anySize"),
     passphrase: path === undefined ? undefined : await readPassphrase(path),
   };
+}
+
+/** A name that chooses nothing would be passed over in silence: at least one of what was opened must have been chosen among several. */
+export function requireMember({ member }: Opening, volumes: readonly (Volume | undefined)[]): void {
+  if (member === undefined || volumes.some((volume) => volume !== undefined && isMember(volume))) return;
+  const [name] = volumes.flatMap((volume) => volume?.files[0]?.name ?? []);
+  throw new DiskError(
+    "usage",
+    `--member ${member}: ${name === undefined ? "there is no file" : `${name} is no archive`} to choose a member of`,
+  );
 }
 
 const MOST_PASSPHRASE_BYTES = 8192;

@@ -1,7 +1,8 @@
 import { DiskError } from "../core/errors.ts";
 import type { Arguments, OptionSpec } from "./arguments.ts";
 
-export const OUTPUT: OptionSpec = { names: ["--output"], kind: "value" };
+export const OUTPUT: OptionSpec = { names: ["--output"], kind: "value", value: "human|json", help: "how the result is printed" };
+export const PROGRESS: OptionSpec = { names: ["-p", "--progress"], kind: "flag", help: "print how far the work is" };
 
 export function isJson(given: Arguments): boolean {
   const value = given.value("output") ?? "human";
@@ -17,6 +18,11 @@ export function printJson(value: unknown): void {
 
 export function printLine(line = ""): void {
   process.stdout.write(`${plainText(line)}\n`);
+}
+
+/** Text of several lines that holds nothing from inside an image. */
+export function printText(text: string): void {
+  process.stdout.write(text);
 }
 
 export function printRemark(line: string): void {

@@ -3,28 +3,32 @@ import { DiskError } from "../core/errors.ts";
 import { planRepair } from "../jobs/repair.ts";
 import { parseArguments } from "./arguments.ts";
 import { printFindings } from "./check.ts";
-import { writeConverted } from "./convert.ts";
-import type { Verb } from "./main.ts";
-import { OPENING, OPENING_USAGE, readOpening } from "./opening.ts";
-import { OUTPUT, printRemark } from "./output.ts";
+import { SALVAGE, writeConverted } from "./convert.ts";
+import { FROM, OPENING, readOpening, requireMember } from "./opening.ts";
+import { OUTPUT, PROGRESS, printRemark } from "./output.ts";
+import type { Verb } from "./verb.ts";
 
 const OPTIONS = {
-  from: { names: ["-f", "--format"], kind: "value" },
-  progress: { names: ["-p", "--progress"], kind: "flag" },
-  salvage: { names: ["--salvage"], kind: "flag" },
+  from: FROM,
+  progress: PROGRESS,
+  salvage: SALVAGE,
   ...OPENING,
   output: OUTPUT,
 } as const;
 
 /** Checks an image and writes a copy of it whose tables are right; the image itself is not touched. */
 export const repair: Verb = {
-  usage: `[-f FMT] [-p] [--salvage] [--output=json] ${OPENING_USAGE} SRC DST`,
+  summary: "Checks an image and writes a copy of it whose tables are right; the image itself is not touched.",
+  options: OPTIONS,
+  operands: "SRC DST",
+  exits: { 0: "done", 1: "error" },
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
     const [source, target, ...more] = given.operands;
     if (!source || !target || more.length > 0) throw new DiskError("usage", "repair takes one source and one target");
-    const context = session.context(source, await readOpening(given));
+    const opening = await readOpening(given);
+    const context = session.context(source, opening);
     const file = await session.openFile(source);
     const { check, disk, format, options, losses } = await planRepair(
       file,
@@ -34,6 +38,7 @@ export const repair: Verb = {
       () => {},
       session.signal,
     );
+    requireMember(opening, [disk.chain[0]]);
     if (check !== null) printFindings(check.report, printRemark);
     for (const { what, why } of losses) printRemark(`note: ${what}: ${why}`);
     const salvage = given.has("salvage");

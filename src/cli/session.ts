@@ -3,8 +3,9 @@ import { basename, dirname, join } from "node:path";
 import { createPool, type WorkerPool } from "../blocks/pool.ts";
 import { DiskError } from "../core/errors.ts";
 import { plainName } from "../core/file-name.ts";
-import type { OpenContext, ResolveFile } from "../core/model.ts";
+import type { FileReference, OpenContext, ResolveFile } from "../core/model.ts";
 import type { Compute } from "../core/ports.ts";
+import { findIdentity, isNameless, missingIdentity } from "../formats/registry.ts";
 import { openDisk } from "../jobs/chain.ts";
 import type { Disk } from "../jobs/disk.ts";
 import { createCompute } from "../kernels/compute.ts";
@@ -49,7 +50,7 @@ export function createSession(signal: AbortSignal): Session {
   };
   const context = (path: string, opening: Opening = {}): OpenContext => ({
     ...opening,
-    resolve: resolverBeside(path, openFile),
+    resolve: resolverBeside(path, openFile, compute),
     compute,
     signal,
   });
@@ -91,6 +92,27 @@ async function entryOf(path: string): Promise<string> {
   return entry === undefined ? path : join(path, entry);
 }
 
+/** The path of the VDI in `folder` that has the identity of a parent without a name. */
+async function findBeside(path: string, folder: string, reference: FileReference, compute: Compute): Promise<string> {
+  const inside = await realpath(folder);
+  async function* candidates(): AsyncGenerator<FileSource & { readonly path: string }> {
+    for (const name of (await readdir(folder)).filter((one) => /\.vdi$/i.test(one)).sort()) {
+      const file = join(folder, name);
+      if (dirname(await realpath(file).catch(() => "")) !== inside) continue;
+      const source = await openFileSource(file).catch(() => null); // not one that can be read, so not one that can be a parent
+      if (source === null) continue;
+      try {
+        yield { ...source, path: file };
+      } finally {
+        await source.close();
+      }
+    }
+  }
+  const found = await findIdentity(candidates(), reference, compute);
+  if (found === null) throw missingIdentity(basename(path), reference, "does not lie beside it");
+  return found.path;
+}
+
 /** A file in a folder beside the image, as bundles name their parts: `bands/1f`. */
 const IN_FOLDER = /^\w[\w .-]*\/\w[\w .-]*$/;
 
@@ -99,7 +121,7 @@ const IN_FOLDER = /^\w[\w .-]*\/\w[\w .-]*$/;
  * other paths, URLs and protocol prefixes inside an image never reach the file system, and neither does a link that leads out of
  * the folder.
  */
-function resolverBeside(path: string, openFile: (path: string) => Promise<FileSource>): ResolveFile {
+function resolverBeside(path: string, openFile: (path: string) => Promise<FileSource>, compute: Compute): ResolveFile {
   return async (reference) => {
     const folder = dirname(await entryOf(path));
     const inFolder = IN_FOLDER.test(reference.name) ? await realpath(join(folder, reference.name)).catch(() => null) : null;
@@ -108,6 +130,7 @@ function resolverBeside(path: string, openFile: (path: string) => Promise<FileSo
     if (name === "") return null;
     const beside = join(folder, name);
     const real = await realpath(beside).catch(() => null);
+    if (real === null && isNameless(reference)) return openFile(await findBeside(path, folder, reference, compute));
     if (real === null) return null;
     if (dirname(real) !== (await realpath(folder)))
       throw new DiskError("missing-file", `${basename(path)} names “${name}”, which is a link out of its folder: give the real file`, {

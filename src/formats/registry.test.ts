@@ -7,7 +7,7 @@ import { noise } from "../testing/disks.ts";
 import { openFileSource } from "../testing/file-source.ts";
 import { contextOf } from "../testing/image-harness.ts";
 import { generatedFolder, readTable } from "../testing/judges.ts";
-import { DISK_FORMATS, detect, openImage } from "./registry.ts";
+import { DISK_FORMATS, detect, formatById, OTHER_NAMES, openImage, targetById } from "./registry.ts";
 
 const open = (name: string, bytes: Uint8Array, formatId?: string) => openImage(memorySource(name, bytes), contextOf(), formatId);
 /** A boot record with one Linux partition. */
@@ -45,6 +45,29 @@ test("a kind of file that is not read is named, whatever the file is called", as
   const archive = Uint8Array.of(0x37, 0x7a, 0xbc, 0xaf, 0x27, 0x1c, 0, 4);
   await expect(open("disk.img", archive)).rejects.toMatchObject({ code: "unsupported", message: expect.stringContaining("7z") });
   expect((await open("disk.img", archive, "raw")).size).toBe(512);
+});
+
+test("a bare disk that ends before its GPT says so, also when it is read as raw by order", async () => {
+  const disk = new Uint8Array(1 << 20);
+  const header = new DataView(disk.buffer, 512, 512);
+  header.setBigUint64(0, 0x5452415020494645n, true);
+  header.setUint32(12, 92, true);
+  header.setBigUint64(24, 1n, true);
+  header.setBigUint64(32, 4095n, true);
+  header.setUint32(16, contextOf().compute.crc32(disk.subarray(512, 604)), true);
+  const note = { severity: "warning", text: expect.stringContaining(`for a disk of ${2 << 20} bytes, but this one has ${1 << 20}`) };
+  expect((await open("disk.img", disk)).notes).toMatchObject([note]);
+  expect((await open("disk.img", disk, "raw")).notes).toMatchObject([note]);
+  const whole = new Uint8Array(2 << 20);
+  whole.set(disk);
+  expect((await open("disk.img", whole)).notes).toEqual([]);
+});
+
+test("other names lead to formats, and none of them hides one", () => {
+  for (const [name, id] of Object.entries(OTHER_NAMES)) expect([name, formatById(name).id]).toEqual([name, id]);
+  expect(DISK_FORMATS.filter(({ id }) => id in OTHER_NAMES)).toEqual([]);
+  expect(targetById("vhd").id).toBe("vpc");
+  expect(() => targetById("zip")).toThrow("can be read but not written");
 });
 
 test("an unknown format id is a usage error; a known one is taken at its word", async () => {

@@ -1,7 +1,7 @@
 import { DiskError } from "../core/errors.ts";
-import type { ByteSource, DiskFormat, FormatContext, Note, OpenContext, Volume } from "../core/model.ts";
+import type { ByteSource, DiskFormat, FileReference, FormatContext, Note, OpenContext, Volume } from "../core/model.ts";
 import { identify } from "../filesystems/index.ts";
-import { readPartitions } from "../partitions/index.ts";
+import { missingEnd, readPartitions } from "../partitions/index.ts";
 import { androidSparse } from "./android-sparse/index.ts";
 import { asif } from "./asif/index.ts";
 import { bochs } from "./bochs/index.ts";
@@ -19,7 +19,7 @@ import { qed } from "./qed/index.ts";
 import { raw } from "./raw/index.ts";
 import { sparsebundle } from "./sparsebundle/index.ts";
 import { sparseimage } from "./sparseimage/index.ts";
-import { tar } from "./tar/index.ts";
+import { isMember, tar } from "./tar/index.ts";
 import { vdi } from "./vdi/index.ts";
 import { vhd } from "./vhd/index.ts";
 import { vhdx } from "./vhdx/index.ts";
@@ -63,6 +63,23 @@ export const DISK_FORMATS: readonly DiskFormat[] = [
   raw,
 ];
 
+export { isMember };
+
+/** Rows whose files can be opened; the others are recognised only to be refused by name. */
+export const READABLE_FORMATS: readonly DiskFormat[] = DISK_FORMATS.filter((row) => !NAMED_FORMATS.includes(row));
+export const WRITABLE_FORMATS: readonly DiskFormat[] = DISK_FORMATS.filter((row) => row.target !== undefined);
+
+/** What else formats are called: by their extensions, or by other programs. */
+export const OTHER_NAMES: Readonly<Record<string, string>> = {
+  bin: "raw",
+  dd: "raw",
+  img: "raw",
+  vhd: "vpc",
+  hdd: "parallels",
+  e01: "ewf",
+  simg: "android-sparse",
+};
+
 /** What a probe is shown of a file: this much of its beginning and its end. */
 const PROBE_BYTES = 1 << 16;
 /** An image in an archive in a compressed stream is common; more wrappings than this are a trap. */
@@ -73,11 +90,22 @@ export function detect(head: Uint8Array, tail: Uint8Array): DiskFormat {
   return DISK_FORMATS.find((format) => format.probe(head, tail)) ?? raw;
 }
 
-/** The format with this id; a `usage` error when there is none. */
-export function formatById(id: string): DiskFormat {
-  const format = DISK_FORMATS.find((row) => row.id === id);
+const idsOf = (rows: readonly DiskFormat[]): string => rows.map(({ id }) => id).join(", ");
+const rowOf = (name: string): DiskFormat | undefined => DISK_FORMATS.find(({ id }) => id === (OTHER_NAMES[name] ?? name));
+
+/** The format with this id or other name; a `usage` error when there is none. */
+export function formatById(name: string): DiskFormat {
+  const format = rowOf(name);
   if (format !== undefined) return format;
-  throw new DiskError("usage", `There is no format "${id}"; there are ${DISK_FORMATS.map((row) => row.id).join(", ")}.`);
+  throw new DiskError("usage", `There is no format "${name}"; there are ${idsOf(READABLE_FORMATS)}.`);
+}
+
+/** The same for a format to write. */
+export function targetById(name: string): DiskFormat {
+  const format = rowOf(name);
+  if (format?.target !== undefined) return format;
+  const what = format === undefined ? `There is no format "${name}"` : `${format.label} can be read but not written`;
+  throw new DiskError("usage", `${what}; these are written: ${idsOf(WRITABLE_FORMATS)}.`);
 }
 
 /** The format that a file's content shows, or the one with `formatId`; nothing is opened. */
@@ -86,6 +114,30 @@ export async function detectFormat(file: ByteSource, formatId?: string): Promise
   const length = Math.min(PROBE_BYTES, file.size);
   return detect(await file.read(0, length), await file.read(file.size - length, length));
 }
+
+/** Whether a parent is known by its identity alone: a VDI states no name, and the one that its reader makes up is VirtualBox's for snapshots. */
+export const isNameless = ({ role, name, id }: FileReference): boolean => role === "parent" && id !== null && name === `{${id}}.vdi`;
+
+/** Of files that may be what a nameless reference means, the one with that identity; null: none has it. */
+export async function findIdentity<Source extends ByteSource>(
+  candidates: Iterable<Source> | AsyncIterable<Source>,
+  { id, format }: FileReference,
+  compute: OpenContext["compute"],
+): Promise<Source | null> {
+  for await (const file of candidates) {
+    // A file that cannot be opened is not the one that is looked for.
+    const volume = await openImage(file, { compute, resolve: async () => null }, format ?? undefined).catch(() => null);
+    if (volume?.identity === id) return file;
+  }
+  return null;
+}
+
+/** What to say when there is none. `where`: what was looked through, with a verb: “was not given”. */
+export const missingIdentity = (child: string, { id, name }: FileReference, where: string): DiskError =>
+  new DiskError("missing-file", `${child} is a layer over the VDI whose UUID is ${id} (its file may have any name), which ${where}`, {
+    file: child,
+    needs: name,
+  });
 
 /** The context that a row of the table is given: the caller's, and the way into what a file wraps. */
 export function formatContext(context: OpenContext, wrappings = 0): FormatContext {
@@ -120,13 +172,15 @@ export function openImage(file: ByteSource, context: OpenContext, formatId?: str
 }
 
 async function openAs(file: ByteSource, context: FormatContext, formatId?: string): Promise<Volume> {
-  if (formatId !== undefined) return formatById(formatId).open(file, context);
-  if (file.size === 0) throw new DiskError("corrupt", `${file.name} is empty`, { file: file.name, at: 0 });
-  const format = await detectFormat(file);
+  if (formatId === undefined && file.size === 0) throw new DiskError("corrupt", `${file.name} is empty`, { file: file.name, at: 0 });
+  const format = await detectFormat(file, formatId);
   if (format !== raw) return format.open(file, context);
-  const note = await noteOnRaw(file);
+  const renamed = formatId === undefined ? await noteOnRaw(file) : null;
   const volume = await raw.open(file, context);
-  return note === null ? volume : { ...volume, notes: [note, ...volume.notes] };
+  // What the file does not have reads as zero: a last part of a sector, the other parts of a split disk.
+  const read = async (at: number, length: number) => (at + length <= file.size ? file.read(at, length) : new Uint8Array(length));
+  const cut = await missingEnd(read, volume.size);
+  return { ...volume, notes: [...[renamed, cut].filter((note) => note !== null), ...volume.notes] };
 }
 
 /** Refuses what must not be read as a raw disk; the note says that the name and the content differ. */

@@ -1,53 +1,8 @@
-// GUID partition table: UEFI 2.10 section 5.3 (https://uefi.org/specs/UEFI/2.10/05_GUID_Partition_Table_Format.html).
 import type { Note } from "../core/model.ts";
-import { bytes, struct, u32, u64exact } from "../core/struct.ts";
 import { crc32 } from "./crc32.ts";
+import { entriesPlace, type FoundHeader, guidText, type HeaderFields, headerAt, partitionsOf, SECTOR_SIZES } from "./gpt-layout.ts";
 import { bootRecord, PROTECTIVE } from "./mbr.ts";
 import { type Partition, type PartitionTable, placementNotes, type ReadBytes, warning } from "./model.ts";
-import { gptTypeName } from "./types.ts";
-
-const SIGNATURE = 0x5452415020494645n; // "EFI PART"
-const SECTOR_SIZES = [512, 4096] as const;
-const MOST_TABLE_BYTES = 1 << 20;
-
-const Header = struct("le", {
-  signature: u64exact,
-  revision: u32,
-  headerSize: u32,
-  headerCrc: u32,
-  reserved: u32,
-  myLba: u64exact,
-  alternateLba: u64exact,
-  firstUsableLba: u64exact,
-  lastUsableLba: u64exact,
-  diskGuid: bytes(16),
-  entriesLba: u64exact,
-  entryCount: u32,
-  entrySize: u32,
-  entriesCrc: u32,
-});
-const Entry = struct("le", {
-  type: bytes(16),
-  id: bytes(16),
-  firstLba: u64exact,
-  lastLba: u64exact,
-  attributes: u64exact,
-  name: bytes(72),
-});
-/** Section 5.3.3, table 5.8; bits 60 and 62 as Microsoft defines them for basic data. */
-const ATTRIBUTES: readonly (readonly [bit: bigint, flag: string])[] = [
-  [0n, "required"],
-  [1n, "no block IO"],
-  [2n, "legacy boot"],
-  [60n, "read-only"],
-  [62n, "hidden"],
-];
-
-interface FoundHeader {
-  readonly at: number;
-  readonly fields: ReturnType<typeof Header.read>;
-  readonly crcRight: boolean;
-}
 
 /** The partitions of a GPT, from its backup when the first copy is damaged; null when the disk has neither. */
 export async function readGpt(read: ReadBytes, diskSize: number): Promise<PartitionTable | null> {
@@ -62,15 +17,22 @@ export async function readGpt(read: ReadBytes, diskSize: number): Promise<Partit
   return null;
 }
 
-async function headerAt(read: ReadBytes, at: number, sector: number, diskSize: number): Promise<FoundHeader | null> {
-  if (!Number.isSafeInteger(at) || at < sector || at + sector > diskSize) return null;
-  const block = await read(at, sector);
-  const fields = Header.read(block);
-  if (fields.signature !== SIGNATURE) return null;
-  if (fields.headerSize < Header.bytes || fields.headerSize > sector) return { at, fields, crcRight: false };
-  const covered = new Uint8Array(block.subarray(0, fields.headerSize));
-  covered.fill(0, Header.offsetOf("headerCrc"), Header.offsetOf("headerCrc") + 4);
-  return { at, fields, crcRight: crc32(covered) === fields.headerCrc && fields.myLba === BigInt(at / sector) };
+/** That the disk ends before the table says, by its first copy alone; null: it does not, or there is no sound GPT. */
+export async function missingEnd(read: ReadBytes, diskSize: number): Promise<Note | null> {
+  for (const sector of SECTOR_SIZES) {
+    const primary = await headerAt(read, sector, sector, diskSize);
+    if (primary !== null) return endNote(primary, sector, diskSize);
+  }
+  return null;
+}
+
+/** Section 5.3.2: the alternate header lies in the last block of the disk. */
+function endNote({ fields, crcRight }: FoundHeader, sector: number, diskSize: number): Note | null {
+  const stated = (Number(fields.alternateLba) + 1) * sector;
+  if (!crcRight || stated <= diskSize) return null;
+  return warning(
+    `The backup GPT at the end of the disk is missing: the table was made for a disk of ${stated} bytes, but this one has ${diskSize}: it was cut off.`,
+  );
 }
 
 async function readTable(
@@ -89,7 +51,10 @@ async function readTable(
     const elsewhere = Number(primary.fields.alternateLba) * sector;
     if (backup === null && elsewhere !== end && (await headerAt(read, elsewhere, sector, diskSize)) !== null)
       notes.push(warning(`The backup GPT is at byte ${elsewhere}, not at the end of the disk: the disk was enlarged.`));
-    else if (backup === null) notes.push(warning("The backup GPT at the end of the disk is missing: the disk may have been cut off."));
+    else if (backup === null)
+      notes.push(
+        endNote(primary, sector, diskSize) ?? warning("The backup GPT at the end of the disk is missing: the disk may have been cut off."),
+      );
     else if (!backup.crcRight) notes.push(warning("The backup GPT header's checksum is wrong."));
   }
   notes.push(...(await protectiveNotes(read)));
@@ -114,47 +79,22 @@ async function readEntries(
   read: ReadBytes,
   diskSize: number,
   sector: number,
-  { entriesLba, entryCount, entrySize, entriesCrc }: FoundHeader["fields"],
+  fields: HeaderFields,
   notes: Note[],
-): Promise<Partition[]> {
-  const at = Number(entriesLba) * sector;
-  const length = entryCount * entrySize;
-  if (entrySize < Entry.bytes || entrySize % 8 !== 0 || length > MOST_TABLE_BYTES || at < sector || at + length > diskSize) {
+): Promise<readonly Partition[]> {
+  const place = entriesPlace(fields, sector, diskSize);
+  if (place === null) {
+    const at = Number(fields.entriesLba) * sector;
     notes.push(
-      warning(`The GPT names ${entryCount} entries of ${entrySize} bytes at byte ${at}, which cannot be right: no partition is listed.`),
+      warning(
+        `The GPT names ${fields.entryCount} entries of ${fields.entrySize} bytes at byte ${at}, which cannot be right: no partition is listed.`,
+      ),
     );
     return [];
   }
-  const table = await read(at, length);
-  if (crc32(table) !== entriesCrc) notes.push(warning("The checksum of the GPT's partition entries is wrong."));
-  const partitions: Partition[] = [];
-  for (let i = 0; i < entryCount; i++) {
-    const entry = Entry.read(table, i * entrySize);
-    if (entry.type.every((byte) => byte === 0)) continue;
-    const start = Number(entry.firstLba) * sector;
-    const stop = (Number(entry.lastLba) + 1) * sector;
-    if (!Number.isSafeInteger(stop) || stop <= start) {
-      notes.push(warning(`Partition ${i + 1} reaches from sector ${entry.firstLba} to ${entry.lastLba}, which cannot be right.`));
-      continue;
-    }
-    const typeId = guidText(entry.type);
-    partitions.push({
-      number: i + 1,
-      start,
-      length: stop - start,
-      type: gptTypeName(typeId),
-      typeId,
-      name: nameText(entry.name),
-      flags: ATTRIBUTES.filter(([bit]) => ((entry.attributes >> bit) & 1n) === 1n).map(([, flag]) => flag),
-    });
-  }
-  return partitions;
-}
-
-const nameText = (name: Uint8Array): string => new TextDecoder("utf-16le").decode(name).split("\0", 1)[0] as string;
-
-/** Section 5.3.1: the first three fields of a GUID are little-endian. */
-function guidText(id: Uint8Array): string {
-  const hex = (...places: number[]) => places.map((i) => (id[i] as number).toString(16).padStart(2, "0")).join("");
-  return [hex(3, 2, 1, 0), hex(5, 4), hex(7, 6), hex(8, 9), hex(10, 11, 12, 13, 14, 15)].join("-");
+  const table = await read(place.start, place.length);
+  if (crc32(table) !== fields.entriesCrc) notes.push(warning("The checksum of the GPT's partition entries is wrong."));
+  const listed = partitionsOf(table, fields, sector);
+  notes.push(...listed.notes);
+  return listed.partitions;
 }

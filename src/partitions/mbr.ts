@@ -6,14 +6,15 @@ import { type Partition, type PartitionTable, placementNotes, type ReadBytes, wa
 import { isExtended, mbrTypeId, mbrTypeName } from "./types.ts";
 
 const SECTOR = 512;
-const SIGNATURE_AT = 510;
-const ENTRIES_AT = 446;
+export const SIGNATURE_AT = 510;
+export const ENTRIES_AT = 446;
 const DISK_SIGNATURE_AT = 440;
 export const PROTECTIVE = 0xee;
 /** Logical partitions that are followed; Linux itself stops at 60. */
 const MOST_LOGICAL = 128;
 
-const Entry = struct("le", {
+/** Section 5.2.1, table 5.2. */
+export const Entry = struct("le", {
   status: u8,
   firstHead: u8,
   firstSector: u8,
@@ -25,6 +26,7 @@ const Entry = struct("le", {
   start: u32,
   count: u32,
 });
+
 /** Positions in sectors. */
 export interface MbrEntry {
   readonly active: boolean;

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { noise } from "../testing/disks.ts";
 import { judge } from "../testing/judges.ts";
 import { crc32 } from "./crc32.ts";
-import { type PartitionTable, readPartitions } from "./index.ts";
+import { missingEnd, type PartitionTable, readPartitions } from "./index.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "partitions-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -119,6 +119,10 @@ describe.skipIf(sgdisk === null || sfdisk === null)("GPT", () => {
     const cut = await partitionsOf(disk.subarray(0, disk.length - MIB));
     expect(texts(cut)).toContain("backup GPT at the end of the disk is missing");
     expect(texts(cut)).toContain("past the end of the disk");
+    expect(texts(cut)).toContain(`made for a disk of ${64 * MIB} bytes, but this one has ${63 * MIB}`);
+    const read = readerOf(disk);
+    expect(await missingEnd(read, 63 * MIB)).toEqual(cut?.notes[0]);
+    expect(await missingEnd(read, 64 * MIB)).toBe(null);
     const entry = new Uint8Array(disk);
     entry[1024 + 56] = 0x5a;
     expect(texts(await partitionsOf(entry))).toContain("partition entries is wrong");

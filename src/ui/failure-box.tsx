@@ -9,12 +9,13 @@ interface Props {
   readonly failure: unknown;
   readonly during: During;
   readonly leftover?: boolean;
+  readonly canSalvage?: boolean;
   /** The one thing to do, as a button. */
   readonly children?: ComponentChildren;
 }
 
-export function FailureBox({ failure, during, leftover = false, children }: Props) {
-  const text = explain(failure, during, leftover);
+export function FailureBox({ failure, during, leftover = false, canSalvage = false, children }: Props) {
+  const text = explain(failure, during, leftover, canSalvage);
   return (
     <div class={CALM.has(text.kind) ? "failure calm" : "failure"} role="alert">
       <h3>{text.title}</h3>

@@ -6,7 +6,7 @@ const FAILURES: readonly (readonly [string, string, readonly string[]])[] = [
     "wrong-format",
     "wrong-format: not a disk image that Spindle knows",
     [
-      "Spindle looks at what is inside a file, not at its name. This file has none of the marks of the formats it reads.",
+      "Spindle looks at what is inside a file, not at its name. This file has none of the marks of the formats it reads. A file in an archive that has none can be chosen all the same.",
       "Often it is another part of the virtual machine: a settings file (.vmx, .vbox, .ovf), a log or a memory image. Open the disk itself. Disks inside .ova, .tar, .zip, .gz, .xz, .zst, .bz2 and .lz4 files are found by themselves; .7z and .rar archives have to be unpacked first.",
     ],
   ],
@@ -30,7 +30,7 @@ const FAILURES: readonly (readonly [string, string, readonly string[]])[] = [
     "missing-file",
     "missing-file: another file belongs to this image",
     [
-      "Some images are only a description: the data lies in a second file (web-flat.vmdk, web-s001.vmdk) or in a parent that a snapshot builds on. Spindle asks for each by its exact name.",
+      "Some images are only a description: the data lies in a second file (web-flat.vmdk, web-s001.vmdk) or in a parent that a snapshot builds on. Spindle asks for each by its exact name; the parent of a VDI is known by its UUID and may have any.",
       "Drop the files together, or the whole folder. A page cannot look for neighbouring files by itself.",
     ],
   ],

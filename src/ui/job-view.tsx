@@ -131,7 +131,7 @@ function JobFailure({ entry, job }: { readonly entry: Entry; readonly job: Job }
     void reopenEntry(entry);
   };
   return (
-    <FailureBox failure={failure} during="run" leftover={job.leftover.value}>
+    <FailureBox failure={failure} during="run" leftover={job.leftover.value} canSalvage={!job.request.salvage}>
       {kind === "corrupt" && !job.request.salvage ? (
         <button type="button" class="primary" data-primary onClick={salvage}>
           Carry on, zero what cannot be read

@@ -13,15 +13,7 @@ export function MemberChoice({ entry }: { readonly entry: Entry }) {
       <h3 id={`choice-${entry.key}`}>
         {name} holds {choices.length} disks: which one?
       </h3>
-      <ul class="members">
-        {choices.map((member) => (
-          <li key={member}>
-            <button type="button" onClick={() => chooseMember(entry, member)}>
-              {member}
-            </button>
-          </li>
-        ))}
-      </ul>
+      <Members entry={entry} />
       {choices.length <= MOST_CARDS && (
         <div class="actions">
           <button type="button" class="quiet" onClick={() => openAllMembers(entry)}>
@@ -30,5 +22,20 @@ export function MemberChoice({ entry }: { readonly entry: Entry }) {
         </div>
       )}
     </section>
+  );
+}
+
+/** The files of an archive, each a button that opens it. */
+export function Members({ entry }: { readonly entry: Entry }) {
+  return (
+    <ul class="members">
+      {entry.choices.value.map((member) => (
+        <li key={member}>
+          <button type="button" onClick={() => chooseMember(entry, member)}>
+            {member}
+          </button>
+        </li>
+      ))}
+    </ul>
   );
 }

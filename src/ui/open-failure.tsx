@@ -2,11 +2,12 @@ import { pickFiles } from "../platform/window/pickers.ts";
 import { FailureBox } from "./failure-box.tsx";
 import { lazily } from "./lazy.tsx";
 import type { Entry } from "./state/entry.ts";
-import { kindOf, unpacksTooFar } from "./state/failures.ts";
+import { kindOf, membersOf, namelessParent, unpacksTooFar } from "./state/failures.ts";
 import { addCompanions, chooseMember, chooseSnapshot, missingName, readAs, reopenEntry, unpackAnyway } from "./state/images.ts";
 
 export const PassphraseForm = lazily(() => import("./passphrase-form.tsx").then((module) => module.PassphraseForm));
 const MemberChoice = lazily(() => import("./member-choice.tsx").then((module) => module.MemberChoice));
+const Members = lazily(() => import("./member-choice.tsx").then((module) => module.Members));
 
 /** Why an image is not open, and what the user can do about it. */
 export function OpenFailure({ entry, failure }: { readonly entry: Entry; readonly failure: unknown }) {
@@ -15,7 +16,13 @@ export function OpenFailure({ entry, failure }: { readonly entry: Entry; readonl
   if (kind === "choice") return <MemberChoice entry={entry} />;
   return (
     <FailureBox failure={failure} during="open">
-      {kind === "missing-file" ? <AddMissing entry={entry} /> : <TryOtherwise entry={entry} failure={failure} />}
+      {kind === "missing-file" ? (
+        <AddMissing entry={entry} />
+      ) : membersOf(failure) !== null ? (
+        <Members entry={entry} />
+      ) : (
+        <TryOtherwise entry={entry} failure={failure} />
+      )}
       {entry.member.value !== "" && (
         <button type="button" onClick={() => chooseMember(entry, "")}>
           Choose another disk of this archive
@@ -32,7 +39,7 @@ function AddMissing({ entry }: { readonly entry: Entry }) {
   };
   return (
     <button type="button" class="primary" data-primary onClick={add}>
-      Add {missingName(entry)}…
+      Add {namelessParent(entry.failure.value) === null ? missingName(entry) : "the parent"}…
     </button>
   );
 }

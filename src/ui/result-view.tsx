@@ -22,6 +22,7 @@ export function ResultView({ entry, job, result }: { readonly entry: Entry; read
         {result.verified ? "Done" : "Done, but not verified"}
       </h3>
       {result.verified && <p class="verified">✓ verified: read back and compared block by block</p>}
+      {result.wrongSums.length > 0 && <WrongSums texts={result.wrongSums} />}
       {result.lost.length > 0 && <Lost job={job} result={result} />}
       <Downloads job={job} result={result} />
       <dl class="facts">
@@ -146,6 +147,19 @@ function ChecksumLine({ job, file, name, label, known, size }: ChecksumProps) {
         Compute (about {duration(size / HASH_BYTES_PER_SECOND)})
       </button>
       {asked?.failure != null && <span class="warning">{explain(asked.failure, "checksum").what}</span>}
+    </div>
+  );
+}
+
+function WrongSums({ texts }: { readonly texts: readonly string[] }) {
+  return (
+    <div class="failure" role="note">
+      <h3>The source does not match its own checksum: some of what was converted may be wrong</h3>
+      <ul>
+        {texts.map((text) => (
+          <li key={text}>{text}</li>
+        ))}
+      </ul>
     </div>
   );
 }

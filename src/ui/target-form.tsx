@@ -33,7 +33,7 @@ export function TargetForm({ entry }: { readonly entry: Entry }) {
       {entry.repair.value !== null && <Repaired entry={entry} losses={entry.repair.value} />}
       {plan !== null && <Losses losses={plan.losses} />}
       {entry.planFailure.value !== null && (
-        <FailureBox failure={entry.planFailure.value} during="plan">
+        <FailureBox failure={entry.planFailure.value} during="plan" canSalvage={!entry.salvage.value}>
           <button type="button" onClick={() => planAgain(entry)}>
             Try again
           </button>

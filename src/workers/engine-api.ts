@@ -230,4 +230,6 @@ export interface ResultCard {
   /** Salvage: what was zeroed, and the text of the report file. */
   readonly lost: readonly (Range & { readonly reason: string })[];
   readonly report: string | null;
+  /** Salvage: checksums over whole files of the source that do not match, in words. */
+  readonly wrongSums: readonly string[];
 }

@@ -1,5 +1,6 @@
 import { createPool, type WorkerPool } from "../blocks/pool.ts";
 import { DiskError } from "../core/errors.ts";
+import { hexText } from "../core/hex.ts";
 import type { ByteSource, Note, OpenContext } from "../core/model.ts";
 import type { ImageSink } from "../core/ports.ts";
 import { DISK_FORMATS, formatById } from "../formats/registry.ts";
@@ -9,6 +10,7 @@ import { compareDisks } from "../jobs/compare.ts";
 import { type ConvertPlan, planConvert, rehearse, runConvert } from "../jobs/convert.ts";
 import type { Disk } from "../jobs/disk.ts";
 import { hashDisk } from "../jobs/hash.ts";
+import type { Report } from "../jobs/progress.ts";
 import { repairOptions } from "../jobs/repair.ts";
 import { salvageReport } from "../jobs/salvage-report.ts";
 import { createSample } from "../jobs/sample.ts";
@@ -91,7 +93,7 @@ export function createEngine(): Engine {
     const { disk } = opened(request.image);
     const { format, options, name, salvage } = request;
     return withPool((p) =>
-      planConvert(disk, { format, options, name, salvage, verify: true, checkSource: true }, { pool: p, compute }, never),
+      planConvert(disk, { format, options, name, salvage, verify: true, checkSource: !salvage }, { pool: p, compute }, never),
     );
   };
   const startJob = async (id: number): Promise<Job> => {
@@ -128,7 +130,7 @@ export function createEngine(): Engine {
       const onUnpack = (done: number, total: number): void => meter({ phase: "source", done, total, position: 0 });
       const source = fileSource(file);
       return withJob(id, async (p, signal) => {
-        const context = { ...opening, resolve: resolver([file, ...companions], remarks), compute, onUnpack, signal };
+        const context = { ...opening, resolve: resolver([file, ...companions], remarks, compute), compute, onUnpack, signal };
         const disk = await openDisk(source, context, format);
         const image = ++lastImage;
         const files = [...new Map(disk.chain.flatMap((volume) => volume.files).map((used) => [used.name, used.size]))];
@@ -182,9 +184,12 @@ export function createEngine(): Engine {
       const job = await startJob(id);
       const ready = await plan(request);
       const createSink = (files: readonly string[]) => openSink(output, files, `${session}-${id}`, job);
-      const result = await withPool((p) =>
-        runConvert(ready, { pool: p, compute, createSink, breathe }, createMeter(report), job.abort.signal),
-      ).catch((error) => {
+      const meter = createMeter(report);
+      const wrongSums = request.salvage ? readSums(ready.disk, meter, job.abort.signal) : Promise.resolve([]);
+      const result = await withPool(async (p) => {
+        await wrongSums;
+        return runConvert(ready, { pool: p, compute, createSink, breathe }, meter, job.abort.signal);
+      }).catch((error) => {
         job.release();
         jobs.delete(id);
         throw error;
@@ -199,9 +204,10 @@ export function createEngine(): Engine {
         sourceBytes: fileBytes,
         outputBytes: result.files.reduce((sum, file) => sum + file.size, 0),
         verified: result.verified,
-        blake3: result.blake3 && hex(result.blake3),
+        blake3: result.blake3 && hexText(result.blake3),
         seconds: (performance.now() - started) / 1000,
         lost: result.lost,
+        wrongSums: await wrongSums,
         report: result.lost.length > 0 ? salvageReport(name, request.name, result.lost) : null,
       };
       return card;
@@ -230,11 +236,11 @@ export function createEngine(): Engine {
         meter({ phase: "hash", done: Math.min(at + step, file.size), total: file.size, position: at });
         job.abort.signal.throwIfAborted();
       }
-      return hex(hash.digest());
+      return hexText(hash.digest());
     },
     async blake3(id, image, report) {
       const { disk } = opened(image);
-      return withJob(id, async (p, signal) => hex(await hashDisk(disk, { pool: p, breathe }, createMeter(report), signal)));
+      return withJob(id, async (p, signal) => hexText(await hashDisk(disk, { pool: p, breathe }, createMeter(report), signal)));
     },
     async check(id, image, report) {
       const { file, context, format } = opened(image);
@@ -279,6 +285,18 @@ async function tryNetwork(url: string): Promise<string | null> {
   return Promise.race([refused, silent]);
 }
 
+/** Where damage is to be carried on over, a wrong checksum over a whole file does not stop the work; it is told with the result. */
+async function readSums(disk: Disk, report: Report, signal: AbortSignal): Promise<readonly string[]> {
+  const wrong: string[] = [];
+  const compared = (done: number, total: number): void => report({ phase: "source", done, total, position: 0 });
+  for (const volume of disk.chain)
+    await volume.verify?.(compared, signal).catch((error: unknown) => {
+      if (!(error instanceof DiskError) || error.code !== "corrupt") throw error;
+      wrong.push(error.message);
+    });
+  return wrong;
+}
+
 const lockName = (stored: string): string => `spindle-output:${stored}`;
 /** Formats that qemu-img reads, and those of them whose layers it follows. */
 const QEMU_READS = ["raw", "qcow2", "qcow", "vmdk", "vdi", "vpc", "vhdx", "parallels", "qed", "dmg", "bochs", "cloop"];
@@ -297,8 +315,6 @@ const quote = (given: string): string => {
   const name = given.startsWith("-") ? `./${given}` : given;
   return /^[\w.+/-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
 };
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-
 /** Lets the worker answer its messages (a cancel) between two pieces of work. */
 const breathe = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
 

@@ -2,15 +2,16 @@ import type { WorkerPool } from "../blocks/pool.ts";
 import { DiskError } from "../core/errors.ts";
 import { plainName } from "../core/file-name.ts";
 import type { Note, ResolveFile } from "../core/model.ts";
-import { DISK_FORMATS } from "../formats/registry.ts";
+import type { Compute } from "../core/ports.ts";
+import { DISK_FORMATS, findIdentity, isNameless, missingIdentity } from "../formats/registry.ts";
 import { readContents } from "../jobs/contents.ts";
 import { type Disk, isLocked, unsupportedFeatures } from "../jobs/disk.ts";
 import { survey } from "../jobs/survey.ts";
 import { fileSource } from "../platform/browser/file-source.ts";
 import type { ImageCard } from "./engine-api.ts";
 
-/** Images may only name files that the user gave, and only by their plain names. */
-export function resolver(files: readonly File[], remarks: Note[]): ResolveFile {
+/** Images may only name files that the user gave, and only by their plain names. The first of `files` is the image itself. */
+export function resolver(files: readonly File[], remarks: Note[], compute: Compute): ResolveFile {
   return async (reference) => {
     const wanted = plainName(reference.name);
     const exact = files.filter(({ name }) => name === wanted);
@@ -19,6 +20,12 @@ export function resolver(files: readonly File[], remarks: Note[]): ResolveFile {
       throw new DiskError("usage", `there are ${found.length} files named “${wanted}”: give only the folder that this image belongs to`, {
         file: wanted,
       });
+    if (found[0] === undefined && isNameless(reference)) {
+      const given = files.filter(({ name }) => /\.vdi$/i.test(name)).map((file) => fileSource(file));
+      const parent = await findIdentity(given, reference, compute);
+      if (parent === null) throw missingIdentity((files[0] as File).name, reference, "was not given");
+      return parent;
+    }
     if (found[0] === undefined) return null;
     if (wanted !== reference.name)
       remarks.push({ text: `The image names “${reference.name}”; the “${found[0].name}” that was given is used.`, severity: "warning" });
@@ -43,7 +50,8 @@ export async function cardOf(
     ? await survey(disk, { cells: 1, salvage: true }, signal)
     : { dataBytes: 0, packedBytes: 0, zeroBytes: 0, holeBytes: 0 };
   const contents = readable ? await readContents(disk, pool, signal) : null;
-  const notes = [...disk.notes, ...(contents?.notes ?? [])];
+  // A bare disk that was cut off is told by its reader and by its partition table.
+  const notes = [...new Map([...disk.notes, ...(contents?.notes ?? [])].map((note) => [note.text, note])).values()];
   return {
     image,
     name,

@@ -48,6 +48,6 @@ export function lossesOf({ size, name, options }: TargetSpec): readonly Loss[] {
   if (options["bundle"] !== "on") return growth;
   if (name === DESCRIPTOR_NAME)
     return [{ what: "The name is taken", why: `${DESCRIPTOR_NAME} is the name of the bundle's descriptor.`, severity: "blocker" }];
-  const why = `${DESCRIPTOR_NAME} is written beside the image and replaces the one of another bundle there: give each a folder of its own.`;
+  const why = `${DESCRIPTOR_NAME} is written beside the image. Where another bundle has its own already, this one is refused: give each a folder of its own.`;
   return [...growth, { what: "A second file with a fixed name", why, severity: "note" }];
 }

@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
-import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
-import { diskBytes, diskOf, patternDisk } from "../../testing/disks.ts";
+import type { DiskErrorCode } from "../../core/errors.ts";
+import { diskBytes, diskOf, patternDisk, same } from "../../testing/disks.ts";
+import { failure } from "../../testing/failure.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
@@ -33,15 +34,6 @@ const put = (bytes: Uint8Array, entry: number, value: number) =>
   new DataView(bytes.buffer).setUint32(BAT_AT + entry * 4, value >>> 0, true);
 const open = (bytes: Uint8Array) => parallels.open(memorySource("d.hdd", bytes), contextOf());
 
-async function failure(work: Promise<unknown>): Promise<DiskError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(DiskError);
-  return error as DiskError;
-}
-const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 const warnings = (notes: readonly { text: string; severity: string }[]) =>
   notes.filter(({ severity }) => severity === "warning").map(({ text }) => text);
 
@@ -244,7 +236,7 @@ describe("writing", () => {
       findings: [],
     });
     expect(target.losses(specFor(target, size, "DiskDescriptor.xml", { bundle: "on" }))).toMatchObject([{ severity: "blocker" }]);
-    expect(target.losses(spec)).toMatchObject([{ severity: "note" }]);
+    expect(target.losses(spec)).toMatchObject([{ severity: "note", why: expect.stringContaining("is refused") }]);
     expect(target.qemuArguments(spec)).toBe(null);
   });
 

@@ -2,6 +2,8 @@ import { openMember } from "../../archives/members.ts";
 import { isTar, readTar } from "../../archives/tar.ts";
 import type { DiskFormat } from "../../core/model.ts";
 
+export { isMember } from "../../archives/members.ts";
+
 /** A disk in a tar archive, read in place. */
 export const tar: DiskFormat = {
   id: "tar",

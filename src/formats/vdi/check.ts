@@ -1,9 +1,8 @@
-import { type ByteSource, type CheckReport, type Finding, type OpenContext, RUN_DATA } from "../../core/model.ts";
+import { CheckTally } from "../../core/check-tally.ts";
+import { type ByteSource, type CheckReport, type OpenContext, RUN_DATA } from "../../core/model.ts";
 import { BlockTable, type TablePiece } from "./block-table.ts";
 import { readHeader, type VdiHeader } from "./reader.ts";
 import { ENTRY_BYTES, Header } from "./spec.ts";
-
-const MOST_FINDINGS = 1000;
 
 /** Walks the whole map: entries past the end, blocks used twice, blocks used by none, a wrong count in the header. */
 export async function checkVdi(file: ByteSource, { compute }: OpenContext, signal?: AbortSignal): Promise<CheckReport> {
@@ -16,25 +15,22 @@ export async function checkVdi(file: ByteSource, { compute }: OpenContext, signa
     tally.addPiece(piece);
     block = piece.first + pieceLength(piece);
   }
-  return tally.report(table);
+  return tally.finish(table);
 }
 
 const pieceLength = ({ runs }: TablePiece): number => (runs.first[runs.length - 1] as number) + (runs.count[runs.length - 1] as number);
 
-class Tally {
+class Tally extends CheckTally {
   private readonly file: ByteSource;
   private readonly header: VdiHeader;
-  private readonly findings: Finding[] = [];
-  private corruptions = 0;
-  private allocated = 0;
-  private fragmented = 0;
-  private imageEnd: number;
   private expectedAt = 0;
 
   constructor(file: ByteSource, header: VdiHeader) {
+    super();
     this.file = file;
     this.header = header;
-    this.imageEnd = header.mapAt + header.blocks * ENTRY_BYTES;
+    this.totalClusters = header.blocks;
+    this.imageEndOffset = header.mapAt + header.blocks * ENTRY_BYTES;
   }
 
   addPiece(piece: TablePiece): void {
@@ -44,8 +40,8 @@ class Tally {
       if (runs.kind[run] !== RUN_DATA) continue;
       const from = runs.at[run] as number;
       const count = runs.count[run] as number;
-      if (this.allocated > 0 && from !== this.expectedAt) this.fragmented++;
-      this.allocated += count;
+      if (this.allocatedClusters > 0 && from !== this.expectedAt) this.fragmentedClusters++;
+      this.allocatedClusters += count;
       this.expectedAt = from + count * stride;
       for (let i = 0; i < count; i++) this.addBlock(piece, first + (runs.first[run] as number) + i, from + i * stride);
     }
@@ -56,44 +52,25 @@ class Tally {
     const length = Math.min(unit, size - block * unit);
     if (at + length > this.file.size) this.wrong(block, `block map entry ${block} puts data at byte ${at}, past the end of the file`);
     else {
-      this.imageEnd = Math.max(this.imageEnd, Math.min(at + unit, this.file.size));
+      this.imageEndOffset = Math.max(this.imageEndOffset, Math.min(at + unit, this.file.size));
       if (shared?.has(block - first)) this.wrong(block, `block map entry ${block} points to a block that another entry uses as well`);
     }
   }
 
   private wrong(block: number, text: string): void {
-    this.corruptions++;
     const { unit, size, mapAt } = this.header;
     const guest = { start: block * unit, length: Math.min(unit, size - block * unit) };
-    this.note({ severity: "corruption", text, at: mapAt + block * ENTRY_BYTES, guest });
+    this.corruption(text, mapAt + block * ENTRY_BYTES, guest);
   }
 
-  private note(finding: Finding): void {
-    if (this.findings.length < MOST_FINDINGS) this.findings.push(finding);
-  }
-
-  report(table: BlockTable): CheckReport {
-    const { blocks, base, stride, fields } = this.header;
-    if (fields.blocksAllocated !== this.allocated) {
-      const text = `the header counts ${fields.blocksAllocated} allocated blocks, the block map ${this.allocated}`;
-      this.note({ severity: "warning", text, at: Header.offsetOf("blocksAllocated"), guest: null });
-    }
-    let leaks = 0;
-    for (const { start, length } of table.used.gaps(table.tracked ? table.blocksInFile : 0)) {
-      leaks += length;
-      const at = base + start * stride;
-      const text = length === 1 ? `the block at byte ${at} is not used` : `${length} blocks from byte ${at} on are not used`;
-      this.note({ severity: "leak", text, at, guest: null });
-    }
-    return {
-      corruptions: this.corruptions,
-      leaks,
-      allocatedClusters: this.allocated,
-      totalClusters: blocks,
-      compressedClusters: 0,
-      fragmentedClusters: this.fragmented,
-      imageEndOffset: this.imageEnd,
-      findings: this.findings,
-    };
+  finish(table: BlockTable): CheckReport {
+    const { base, stride, fields } = this.header;
+    if (fields.blocksAllocated !== this.allocatedClusters)
+      this.warning(
+        `the header counts ${fields.blocksAllocated} allocated blocks, the block map ${this.allocatedClusters}`,
+        Header.offsetOf("blocksAllocated"),
+      );
+    this.unused(table.used.gaps(table.tracked ? table.blocksInFile : 0), base, stride, "block");
+    return this.report();
   }
 }

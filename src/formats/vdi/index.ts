@@ -1,3 +1,4 @@
+import { idOption } from "../../core/id-option.ts";
 import type { DiskFormat, Loss, TargetSpec } from "../../core/model.ts";
 import { sectorLosses } from "../../core/whole-sectors.ts";
 import { checkVdi } from "./check.ts";
@@ -25,13 +26,7 @@ export const vdi: DiskFormat = {
         ],
         initial: "off",
       },
-      {
-        name: "id",
-        label: "UUID",
-        help: "By which VirtualBox tells disks apart; empty: derived from the disk's content.",
-        choices: null,
-        initial: "",
-      },
+      idOption("UUID", "By which VirtualBox tells disks apart; empty: derived from the disk's content."),
     ],
     losses,
     create: createVdi,

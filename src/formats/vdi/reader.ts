@@ -99,8 +99,9 @@ export async function openVdi(file: ByteSource, { compute }: OpenContext): Promi
     size,
     unit,
     files: [file],
-    parent: parentId === null ? null : parentOf(parentId),
+    parent: parentId === null ? null : parentOf(parentId, guidText(fields.parentModifyUuid)),
     identity: guidText(fields.uuid),
+    version: guidText(fields.modifyUuid),
     snapshots: [],
     unsupported: [],
     notes: notesOn(file, header, table),
@@ -119,12 +120,18 @@ export async function openVdi(file: ByteSource, { compute }: OpenContext): Promi
 }
 
 /** A VDI names its parent by id alone; VirtualBox gives the file of a snapshot the name `{id}.vdi`. */
-const parentOf = (id: string): FileReference => ({ role: "parent", name: `{${id}}.vdi`, id, format: "vdi" });
+const parentOf = (id: string, version: string | null): FileReference => ({
+  role: "parent",
+  name: `{${id}}.vdi`,
+  id,
+  format: "vdi",
+  version,
+});
 
-/** The header has no name for the parent, and the one asked for is not always the one that it has. */
+/** The header has no name for the parent. */
 function noteOnParent(id: string, version: string | null): Note {
   const made = version === null ? "" : ` in its version ${version}`;
-  const text = `The parent is the VDI with the UUID ${id}${made}. VirtualBox gives a snapshot's file the name {${id}}.vdi; a first disk has any name: give it under that one.`;
+  const text = `The parent is the VDI with the UUID ${id}${made}. It is known by that: its file may have any name.`;
   return { text, severity: "info" };
 }
 

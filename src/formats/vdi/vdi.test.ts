@@ -5,10 +5,13 @@ import { afterAll, describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
 import type { DiskErrorCode } from "../../core/errors.ts";
 import { DiskError } from "../../core/errors.ts";
+import { rowsOf } from "../../testing/corpus-images.ts";
+import { countingSource } from "../../testing/counting-source.ts";
 import { diskBytes, diskOf, patternDisk } from "../../testing/disks.ts";
+import { failure } from "../../testing/failure.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
-import { generatedFolder, judge, readTable } from "../../testing/judges.ts";
+import { generatedFolder, judge } from "../../testing/judges.ts";
 import { vdi } from "./index.ts";
 import { BLOCK_BYTES, BLOCK_FREE, BLOCK_ZERO, Header } from "./spec.ts";
 
@@ -29,15 +32,6 @@ async function sample(): Promise<Uint8Array<ArrayBuffer>> {
 }
 const put = (bytes: Uint8Array, at: number, value: number) => new DataView(bytes.buffer).setUint32(at, value >>> 0, true);
 const open = (bytes: Uint8Array) => vdi.open(memorySource("d.vdi", bytes), contextOf());
-
-async function failure(work: Promise<unknown>): Promise<DiskError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(DiskError);
-  return error as DiskError;
-}
 
 describe("reading", () => {
   test.each<[keyof Parameters<typeof Header.write>[0], number, DiskErrorCode]>([
@@ -83,7 +77,7 @@ describe("reading", () => {
     expect(volume.variant).toBe(variant);
     const id = parent.identity as string;
     expect(parent.details["uuid"]).toBe(id);
-    expect(volume.parent).toEqual({ role: "parent", name: `{${id}}.vdi`, id, format: "vdi" });
+    expect(volume.parent).toEqual({ role: "parent", name: `{${id}}.vdi`, id, format: "vdi", version: null });
     expect(volume.notes).toMatchObject([{ severity: "info", text: expect.stringContaining(`the VDI with the UUID ${id}`) }]);
     const disk = await readVolume([volume, parent]);
     expect([0, 1, 2, 3, 4].map((i) => disk[i * MIB + 7])).toEqual([1, 0, 0, 4, 0]);
@@ -141,19 +135,10 @@ describe("reading", () => {
     file.write(0, Header.write({ ...header, diskSize: BigInt(size), blocks, dataAt: MIB + blocks * 4 }));
     for (const entry of [blocks - 1, 5]) file.write(MIB + entry * 4, Uint8Array.of(255, 255, 255, 255));
     file.truncate(MIB + blocks * 4 + MIB);
-    let read = 0;
-    const counted = {
-      ...file,
-      name: file.name,
-      size: file.size,
-      read(at: number, length: number) {
-        read += length;
-        return file.read(at, length);
-      },
-    };
+    const counted = countingSource(file);
     const volume = await vdi.open(counted, contextOf());
     expect(await volume.extents(size - MIB, MIB)).toEqual([{ kind: "hole", start: size - MIB, length: MIB }]);
-    expect(read).toBeLessThan(70_000);
+    expect(counted.bytesRead).toBeLessThan(70_000);
   });
 });
 
@@ -254,8 +239,7 @@ describe("check", () => {
 const malformed = generatedFolder("malformed");
 if (malformed !== null)
   describe("malformed images", () => {
-    const rows =
-      malformed === null ? [] : readTable(readFileSync(join(malformed, "manifest.tsv"), "utf8")).filter((row) => row["format"] === "vdi");
+    const rows = rowsOf(malformed, vdi.id);
     test.each(rows.map((row) => [row["name"] as string, row["expect"] as string]))("%s: %s", async (name, expectation) => {
       using file = openFileSource(join(malformed as string, name));
       const head = await file.read(0, Math.min(file.size, 65536));

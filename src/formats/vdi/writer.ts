@@ -1,7 +1,8 @@
 import { BitSet } from "../../core/bit-set.ts";
 import { DiskError } from "../../core/errors.ts";
+import { givenId } from "../../core/id-option.ts";
 import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
-import { guidBytes, guidFrom, guidText } from "../../core/uuid.ts";
+import { guidBytes, guidFrom } from "../../core/uuid.ts";
 import { wholeSectors } from "../../core/whole-sectors.ts";
 import {
   BLOCK_BYTES,
@@ -111,11 +112,10 @@ function padded(text: string, length: number): Uint8Array {
 }
 
 /** The given UUID (as RTUUID has it, little-endian at first), or one from the seed; null: the given one is none, or nil. */
-export function idOf({ options, identity }: Pick<TargetSpec, "options" | "identity">): Uint8Array | null {
-  const { id = "" } = options;
-  if (id === "") return guidFrom(identity);
-  const bytes = guidBytes(id);
-  return bytes === null || guidText(bytes) === null ? null : bytes;
+export function idOf(spec: Pick<TargetSpec, "options" | "identity">): Uint8Array | null {
+  const id = givenId(spec);
+  if (id === "") return guidFrom(spec.identity);
+  return id === null ? null : guidBytes(id);
 }
 
 /** The id of the image's state: from the same seed as the image's own, and another. */

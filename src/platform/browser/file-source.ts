@@ -21,12 +21,15 @@ export function openBlob(handle: unknown, name: string): WorkerFile {
   return { read: (at, length) => readBlob(handle as Blob, name, at, length), close: () => {} };
 }
 
+/** What browsers say of a file that is not there any more as it was (W3C File API, "Errors and Exceptions"). */
+const GONE: readonly string[] = ["NotReadableError", "NotFoundError"];
+
 async function readBlob(blob: Blob, name: string, at: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
   const buffer = await blob
     .slice(at, at + length)
     .arrayBuffer()
     .catch((cause: unknown) => {
-      const changed = cause instanceof DOMException && cause.name === "NotReadableError";
+      const changed = cause instanceof DOMException && GONE.includes(cause.name);
       const why = changed ? "it was changed, moved or removed since it was opened, or the permission to read it has ended" : String(cause);
       throw new DiskError("io", `${name} cannot be read at byte ${at}: ${why}`, {
         file: name,

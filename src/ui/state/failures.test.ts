@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { DiskError } from "../../core/errors.ts";
-import { choicesOf, explain, kindOf, unpacksTooFar } from "./failures.ts";
+import { choicesOf, explain, kindOf, membersOf, namelessParent, unpacksTooFar } from "./failures.ts";
 
 describe("failures", () => {
   it.each([
@@ -44,6 +44,37 @@ describe("failures", () => {
     expect(explain(failure, "open").safe).toContain("nothing was written");
     expect(explain(failure, "run").safe).toContain("No partial file is left");
     expect(explain(failure, "run", true).safe).toContain("may still exist");
+  });
+
+  it("has words of its own for what browsers say", () => {
+    for (const name of ["NotFoundError", "NotReadableError", "NotAllowedError", "QuotaExceededError"]) {
+      const { what } = explain(new DOMException("An operation that depends on state cached in an interface object", name), "open");
+      expect(what).toMatch(/^[A-Z].*\.$/);
+      expect(what).not.toContain("interface object");
+    }
+  });
+
+  it("advises to carry on over damage only where that can be done", () => {
+    const failure = new DiskError("corrupt", "bad");
+    expect(explain(failure, "open").advice).not.toContain("Carry on");
+    expect(explain(failure, "run", false, true).advice).toContain("Carry on");
+    expect(explain(new DiskError("io", "bad"), "run", false, true).advice).not.toContain("Carry on");
+  });
+
+  it("tells an archive without a disk, whose files can be chosen all the same", () => {
+    const failure = new DiskError("wrong-format", "a.tar holds one file; name it (--member NAME)", { choices: ["readme.txt"] });
+    expect(explain(failure, "open")).toMatchObject({ kind: "wrong-format", what: "a.tar holds one file; name it" });
+    expect(explain(failure, "open").title).toContain("archive");
+    expect([choicesOf(failure), membersOf(failure)]).toEqual([null, ["readme.txt"]]);
+    expect(membersOf(new DiskError("wrong-format", "x"))).toBe(null);
+  });
+
+  it("asks for a parent without a name by its UUID", () => {
+    const uuid = "11111111-2222-4333-8444-555555555555";
+    const failure = new DiskError("missing-file", "x", { needs: `{${uuid}}.vdi` });
+    expect(explain(failure, "open").title).toBe(`The VDI whose UUID is ${uuid} is missing`);
+    expect(explain(failure, "open").advice).toContain("whatever the name");
+    expect([namelessParent(failure), namelessParent(new DiskError("missing-file", "x", { needs: "base.vdi" }))]).toEqual([uuid, null]);
   });
 
   it("names a missing file in the title", () => {

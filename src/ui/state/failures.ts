@@ -46,6 +46,14 @@ const BY_NAME: Readonly<Record<string, FailureKind>> = {
 const REASONS: readonly string[] = ["disk-full", "permission", "file-changed"];
 
 const CODES: readonly string[] = ["wrong-format", "corrupt", "unsupported", "missing-file", "passphrase", "choice", "io", "limit", "usage"];
+/** In place of what the browser says itself, which is not for people. */
+const PLAIN: Partial<Readonly<Record<FailureKind, string>>> = {
+  "disk-full": "There is no space left on the drive, or the browser's own limit is reached.",
+  permission: "The browser refused access to the file or folder.",
+  "file-changed": "A file was changed, moved or removed since it was chosen.",
+};
+/** The name that is made up for a parent of which only the UUID is known. */
+const NAMELESS = /^\{([0-9a-f-]{36})\}\.vdi$/;
 /** What a message says for the terminal only: “(--any-size)”. The page has buttons for it. */
 const TERMINAL_HINT = / \(--?[a-z][a-z-]*(?: [A-Za-z]+)?\)/g;
 
@@ -81,8 +89,7 @@ const TITLES: Readonly<Record<FailureKind, string>> = {
 
 const ADVICE: Readonly<Record<FailureKind, string>> = {
   "wrong-format": "Check that it is the disk itself, not a description or a log of the virtual machine, and that it was copied whole.",
-  corrupt:
-    "Compare the file with its original, for it may be an incomplete copy. If it is all there is, turn on “Carry on, zero what cannot be read”.",
+  corrupt: "Compare the file with its original, for it may be an incomplete copy.",
   unsupported: "Convert or copy the image once with the program that made it, with that feature turned off.",
   "missing-file": "Add the file by this exact name, or drop the whole folder.",
   passphrase: "Enter its passphrase. It stays on this machine and is not kept.",
@@ -107,20 +114,52 @@ const CANCELLED: Readonly<Record<During, string>> = {
   check: "You cancelled the check.",
 };
 
-export function explain(failure: unknown, during: During, leftover = false): FailureText {
+/** `canSalvage`: the same can be tried again with zeros in place of what cannot be read. */
+export function explain(failure: unknown, during: During, leftover = false, canSalvage = false): FailureText {
   const kind = kindOf(failure);
-  const { message, needs } = known(failure);
-  const text = typeof message === "string" && message !== "" ? message : String(failure);
-  const tooFar = unpacksTooFar(failure);
-  const named = kind === "missing-file" && typeof needs === "string" ? `The file “${needs}” is missing` : TITLES[kind];
+  const [title, advice] = special(failure) ?? [TITLES[kind], ADVICE[kind]];
+  const salvage = kind === "corrupt" && canSalvage ? " If it is all there is, turn on “Carry on, zero what cannot be read”." : "";
   return {
     kind,
-    title: tooFar ? "This small file unpacks to something very large" : named,
-    what: kind === "aborted" ? CANCELLED[during] : text.replaceAll(TERMINAL_HINT, ""),
+    title,
+    what: kind === "aborted" ? CANCELLED[during] : textOf(failure, kind),
     place: placeOf(failure),
     safe: safety(kind, during, leftover),
-    advice: tooFar ? "A disk that is mostly empty does that, and so does a trap. Unpacking takes time, but no space." : ADVICE[kind],
+    advice: `${advice}${salvage}`,
   };
+}
+
+/** Title and advice of failures about which more is known than their kind. */
+function special(failure: unknown): readonly [title: string, advice: string] | null {
+  const { code, needs } = known(failure);
+  if (unpacksTooFar(failure))
+    return [
+      "This small file unpacks to something very large",
+      "A disk that is mostly empty does that, and so does a trap. Unpacking takes time, but no space.",
+    ];
+  if (code === "wrong-format" && membersOf(failure) !== null)
+    return [
+      "No file in this archive looks like a disk",
+      "If one of them is a disk all the same, choose it: its bytes are then read as they are.",
+    ];
+  if (code !== "missing-file" || typeof needs !== "string") return null;
+  const uuid = namelessParent(failure);
+  if (uuid === null) return [`The file “${needs}” is missing`, ADVICE["missing-file"]];
+  return [`The VDI whose UUID is ${uuid} is missing`, "Add it, whatever the name of its file is, or drop the whole folder."];
+}
+
+function textOf(failure: unknown, kind: FailureKind): string {
+  const { code, name, message } = known(failure);
+  // An exception of the browser has a number for its code.
+  const plain = typeof code !== "string" && typeof name === "string" && BY_NAME[name] === kind ? PLAIN[kind] : undefined;
+  const text = typeof message === "string" && message !== "" ? message : String(failure);
+  return plain ?? text.replaceAll(TERMINAL_HINT, "");
+}
+
+/** The UUID of a missing parent of which nothing else is known. */
+export function namelessParent(failure: unknown): string | null {
+  const { code, needs } = known(failure);
+  return code === "missing-file" && typeof needs === "string" ? (NAMELESS.exec(needs)?.[1] ?? null) : null;
 }
 
 /** A packed stream became suspiciously large; it can be followed all the same when the user says so. */
@@ -133,6 +172,12 @@ export function unpacksTooFar(failure: unknown): boolean {
 export function choicesOf(failure: unknown): readonly string[] | null {
   const { code, choices } = known(failure);
   return code === "choice" && Array.isArray(choices) ? choices : null;
+}
+
+/** The files of an archive that can be chosen: its disks, or any when none of them looks like one. */
+export function membersOf(failure: unknown): readonly string[] | null {
+  const { choices } = known(failure);
+  return Array.isArray(choices) ? choices : null;
 }
 
 function safety(kind: FailureKind, during: During, leftover: boolean): string {

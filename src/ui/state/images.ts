@@ -5,7 +5,8 @@ import { defaultTarget, formatNamed } from "../target-defaults.ts";
 import { announce } from "./announcements.ts";
 import { engine, formats, loadFormats, nextJobNumber } from "./engine.ts";
 import { type Entry, isBusy, makeEntry, type Settings, titleOf } from "./entry.ts";
-import { choicesOf, kindOf } from "./failures.ts";
+import { choicesOf, kindOf, membersOf, namelessParent } from "./failures.ts";
+import { currentFile } from "./handles.ts";
 import { isUnsaved, leaveOutputs } from "./outputs.ts";
 import { rememberOpened } from "./recents.ts";
 import { forgetRepair, targets, watchPlan } from "./target.ts";
@@ -13,6 +14,9 @@ import { dropTask } from "./tasks.ts";
 
 /** Some images are folders: these files in them are what is opened. */
 const BUNDLE_FILES = /^(DiskDescriptor\.xml|Info\.plist)$/;
+
+/** What may be a parent of which only the UUID is known. */
+const VDI = /\.vdi$/i;
 
 /** The cards, in the order in which their files came. */
 export const entries = signal<readonly Entry[]>([]);
@@ -53,7 +57,8 @@ function helpWaiting(files: readonly GivenFile[]): { readonly entries: readonly 
   const wanted = new Set<string>();
   const helped = entries.value.filter((entry) => {
     const name = missingName(entry)?.toLowerCase();
-    if (name === undefined || !files.some((one) => one.file.name.toLowerCase() === name)) return false;
+    const nameless = namelessParent(entry.failure.value) !== null && files.some((one) => VDI.test(one.file.name));
+    if (name === undefined || !(nameless || files.some((one) => one.file.name.toLowerCase() === name))) return false;
     wanted.add(name);
     entry.companions.value = [...entry.companions.value, ...files];
     return true;
@@ -147,7 +152,7 @@ function openOptions(entry: Entry, passphrase: string): OpenOptions {
 
 function fail(entry: Entry, failure: unknown): void {
   const choices = choicesOf(failure);
-  if (choices !== null) entry.choices.value = choices;
+  entry.choices.value = membersOf(failure) ?? entry.choices.value;
   entry.failure.value = failure;
   const title = titleOf(entry);
   announce(choices !== null ? `${title} holds ${choices.length} disks: choose one.` : `${title} could not be opened.`);
@@ -182,7 +187,7 @@ export async function reopenEntry(entry: Entry): Promise<void> {
 }
 
 async function fresh(given: GivenFile): Promise<GivenFile> {
-  return given.handle === null ? given : { file: await given.handle.getFile(), handle: given.handle };
+  return given.handle === null ? given : currentFile(given.handle);
 }
 
 /** For a file without a header that is a disk all the same. */

@@ -3,6 +3,7 @@ import type { GivenFile } from "../../platform/window/given-file.ts";
 import { allow } from "../../platform/window/permissions.ts";
 import { forgetFile, type RecentFile, readRecentFiles, rememberFile } from "../../platform/window/recent-files.ts";
 import type { ImageCard } from "../../workers/engine-api.ts";
+import { currentFile } from "./handles.ts";
 
 export const recents = signal<readonly RecentFile[]>([]);
 
@@ -19,7 +20,7 @@ export async function rememberOpened(handle: FileSystemFileHandle, card: ImageCa
 /** Asks for permission again, so call it within a click. Null when it was refused. Throws when the file is gone. */
 export async function reopenRecent(recent: RecentFile): Promise<GivenFile | null> {
   if (!(await allow(recent.handle, "read"))) return null;
-  return { file: await recent.handle.getFile(), handle: recent.handle };
+  return currentFile(recent.handle);
 }
 
 export async function forgetRecent(recent: RecentFile): Promise<void> {
