@@ -84,6 +84,12 @@ export interface FileReference {
   readonly name: string;
   /** Identity that the image states for it (CID, UUID), if any. */
   readonly id: string | null;
+  /** Further identities, any of which it may have instead of `id`. */
+  readonly otherIds?: readonly string[] | undefined;
+  /** State of its content (`Volume.version`) that the image was made over, if stated. */
+  readonly version?: string | null | undefined;
+  /** Seconds since 1970: when it was last changed, as the image states it. */
+  readonly changed?: number | undefined;
   /** Format that the image states for it, if any. */
   readonly format: string | null;
 }
@@ -124,6 +130,10 @@ export interface Volume {
   readonly parent: FileReference | null;
   /** What a child states in `FileReference.id` of this volume (CID, UUID); null when the format has no such thing. */
   readonly identity: string | null;
+  /** Further identities that a child may state of it. */
+  readonly otherIdentities?: readonly string[] | undefined;
+  /** Id of the state that its content is in, where that is another one than `identity` (which then never changes). */
+  readonly version?: string | null | undefined;
   readonly snapshots: readonly Snapshot[];
   /** Features that make the data unreadable here; `info` still works, `extents` throws `unsupported`. */
   readonly unsupported: readonly string[];
@@ -303,6 +313,10 @@ export interface OpenContext {
   readonly anySize?: boolean | undefined;
   /** Format id of what all wrappings together hold, when that is known: then its content is not asked. */
   readonly innerFormat?: string | undefined;
+  /** Files among which a parent is looked for by its identity when no file of the stated name has it. */
+  readonly candidates?: (() => Promise<readonly ByteSource[]>) | undefined;
+  /** Go on over a parent that was changed after its child was made, or is another disk: the child's notes then say so. */
+  readonly acceptChangedParents?: boolean | undefined;
   /** Called now and then while a packed stream is gone through to learn its size: packed bytes done, and all of them. */
   readonly onUnpack?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;

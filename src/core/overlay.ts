@@ -1,6 +1,7 @@
 import { memorySource } from "./bytes.ts";
 import type { Extent, Range, Volume } from "./model.ts";
 import { firstAtLeast } from "./sorted.ts";
+import { STANDALONE } from "./standalone.ts";
 
 /** A part of a disk that is shown otherwise than its chain has it. */
 export interface Patch extends Range {
@@ -12,7 +13,7 @@ export interface Patch extends Range {
 const MOST_EXTENTS = 4096;
 
 /**
- * A volume that lies on top of a chain: it holds `patches` (ascending, none touches another) and nothing else. `size` is the disk's
+ * A volume that lies on top of a chain: it holds `patches` (ascending, none overlaps another) and nothing else. `size` is the disk's
  * virtual size, which may differ from the chain's: past the end of a shorter chain the disk reads as zero.
  */
 export function createOverlay(size: number, patches: readonly Patch[]): Volume {
@@ -29,17 +30,13 @@ export function createOverlay(size: number, patches: readonly Patch[]): Volume {
   }
   const stops = Float64Array.from(patches, ({ start, length }) => start + length);
   return {
+    ...STANDALONE,
     format: "overlay",
     variant: "",
     size,
     unit: 0,
     files: [memorySource("changes", content)],
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes: [],
-    encrypted: false,
     details: {},
     async extents(start, length) {
       const end = start + length;

@@ -1,4 +1,5 @@
 import { RUN_DATA, RUN_HOLE, RUN_PACKED, RUN_ZERO, type ScanTable, type TableLayout, type TableRuns } from "./model.ts";
+import { firstAbove } from "./sorted.ts";
 
 function kindOf(entry: bigint, layout: TableLayout): number {
   if ((entry & layout.packedBits) !== 0n) return RUN_PACKED;
@@ -37,13 +38,4 @@ export const scanTable: ScanTable = (table, layout) => {
 };
 
 /** The run that holds `entry` (counted from the table's first). */
-export function runOf(runs: TableRuns, entry: number): number {
-  let low = 0;
-  let high = runs.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if ((runs.first[middle] as number) <= entry) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
+export const runOf = ({ first }: Pick<TableRuns, "first">, entry: number): number => firstAbove(first, entry) - 1;

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { DiskError } from "../core/errors.ts";
 import type { ByteSource, DiskFormat, Volume } from "../core/model.ts";
-import { arbitraryDisk, diskBytes, noise, type TestDisk } from "../testing/disks.ts";
+import { arbitraryDisk, diskBytes, noise, same, type TestDisk } from "../testing/disks.ts";
 import { openFileSource } from "../testing/file-source.ts";
 import {
   contextOf,
@@ -65,7 +65,6 @@ const SAMPLE: TestDisk = {
     { start: 5 * MIB - 1024, bytes: noise(512, 9) },
   ],
 };
-const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 
 /** Rows that cannot hold the sample (sectors of 4096 bytes) are tested in the format's folder. */
 const rows = all.filter((row) => !isBlocked(row, SAMPLE, row.options));

@@ -49,6 +49,8 @@ export function* unitsOf(disk: TestDisk, unit: number): Generator<readonly [inde
   }
 }
 
+export const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
 /** Bytes that no codec can shrink, the same for the same seed. */
 export function noise(length: number, seed: number): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(length);
@@ -60,6 +62,16 @@ export function noise(length: number, seed: number): Uint8Array<ArrayBuffer> {
     out[i] = x;
   }
   return out;
+}
+
+/** A disk with noise, text and a run of one byte, each at an odd place, and data in its last sector. */
+export function mixedBytes(size: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(size);
+  bytes.set(noise(300_000, 1), 70_000);
+  bytes.set(new TextEncoder().encode("spindle ".repeat(100_000)), MIB);
+  bytes.fill(0x77, 3 * MIB, 3 * MIB + 500_000);
+  bytes.set(noise(512, 2), size - 512);
+  return bytes;
 }
 
 /**

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { memorySource } from "../core/bytes.ts";
 import type { Extent, Volume } from "../core/model.ts";
+import { STANDALONE } from "../core/standalone.ts";
 
 /** One layer as a list of cells: null = hole, 0 = explicit zero, else data filled with that byte. */
 export interface Layer {
@@ -16,17 +17,13 @@ export function layerVolume({ cell, cells, stopAfter }: Layer, name = "layer"): 
   const content = new Uint8Array(cell * cells.length);
   for (const [i, byte] of cells.entries()) content.fill(byte ?? 0xee, i * cell, (i + 1) * cell);
   return {
+    ...STANDALONE,
     format: "test",
     variant: "",
     size: content.length,
     unit: cell,
     files: [memorySource(name, content)],
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes: [],
-    encrypted: false,
     details: {},
     async extents(start, length) {
       const out: Extent[] = [];

@@ -3,6 +3,8 @@ import { DiskError } from "../../core/errors.ts";
 import { hexNumber } from "../../core/hex.ts";
 import type { ByteSource, Extent, FormatContext, Note, VerifyProgress, Volume } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import { countBefore } from "../../core/sorted.ts";
+import { STANDALONE } from "../../core/standalone.ts";
 import { type Chunk, readChunks, type SparseImage } from "./chunk-list.ts";
 import { Header, WORD } from "./spec.ts";
 
@@ -25,17 +27,13 @@ export async function openAndroidSparse(file: ByteSource, { compute, signal, any
   const hasSums = header.imageChecksum !== 0 || chunks.some(({ kind }) => kind === "crc");
   const extents = chunks.filter(({ kind }) => kind !== "crc");
   return {
+    ...STANDALONE,
     format: "android-sparse",
     variant: `${header.majorVersion}.${header.minorVersion}`,
     size,
     unit: header.blockSize,
     files: [file],
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes,
-    encrypted: false,
     details: { "block-size": header.blockSize, chunks: header.totalChunks, checksum: hasSums },
     extents: async (start, length) => listExtents(extents, image.size, start, length),
     ...(hasSums && { verify: (progress, abort) => verifySums(file, image, compute, progress, abort) }),
@@ -96,16 +94,11 @@ function fillPieces(chunk: Chunk, from: number, end: number): Extent[] {
   return pieces;
 }
 
-function firstEndingBehind(chunks: readonly Chunk[], at: number): number {
-  let [low, high] = [0, chunks.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const { start, length } = chunks[middle] as Chunk;
-    if (start + length <= at) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
+const firstEndingBehind = (chunks: readonly Chunk[], at: number): number =>
+  countBefore(chunks.length, (i) => {
+    const { start, length } = chunks[i] as Chunk;
+    return start + length <= at;
+  });
 
 const STEP = 1 << 20;
 

@@ -1,5 +1,6 @@
 import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
 import type { ByteSource, Extent, Note, OpenContext, Range, Volume } from "../../core/model.ts";
+import { STANDALONE } from "../../core/standalone.ts";
 import { uuidText } from "../../core/uuid.ts";
 import { type ChunkRun, ChunkTables, type Geometry, type Group, geometryOf } from "./chunk-tables.ts";
 import { BLOCK_EMPTY, BLOCK_WRITTEN, BLOCKS_PER_BYTE, ENTRY_BYTES, Header, SIGNATURE } from "./spec.ts";
@@ -35,17 +36,13 @@ export async function openAsif(file: ByteSource, { signal }: OpenContext): Promi
   const tables = new ChunkTables(file, directory.at + ENTRY_BYTES, geometry);
   if (!tables.tracked) notes.push({ text: "The file has too many chunks to look for those that are used twice.", severity: "warning" });
   return {
+    ...STANDALONE,
     format: "asif",
     variant: "",
     size,
     unit: chunkSize,
     files: [file],
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes,
-    encrypted: false,
     details: {
       "chunk-size": chunkSize,
       "block-size": blockSize,

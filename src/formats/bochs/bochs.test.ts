@@ -1,5 +1,4 @@
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,8 +6,10 @@ import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
 import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
-import { noise } from "../../testing/disks.ts";
+import { noise, same } from "../../testing/disks.ts";
+import { failure } from "../../testing/failure.ts";
 import { openFileSource } from "../../testing/file-source.ts";
+import { sha256 } from "../../testing/hashes.ts";
 import { contextOf, readVolume } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
 import { bochs } from "./index.ts";
@@ -74,15 +75,6 @@ function putEntry(bytes: Uint8Array, entry: number, value: number): void {
   new DataView(bytes.buffer).setUint32(CATALOG_AT + entry * 4, value, true);
 }
 const open = (bytes: Uint8Array) => bochs.open(memorySource("d.img", bytes), contextOf());
-const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
-async function failure(work: Promise<unknown>): Promise<DiskError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(DiskError);
-  return error as DiskError;
-}
 
 describe("growing images", () => {
   test.each([VERSION_1, VERSION_2])("version %i: sectors by the bitmaps, as qemu-img reads them", async (version) => {
@@ -120,9 +112,7 @@ describe("growing images", () => {
     bytes.set(Header.write({ ...FIELDS, catalog: 512, disk: 1032192n }));
     const volume = await open(bytes);
     expect(await volume.extents(0, volume.size)).toEqual([{ kind: "hole", start: 0, length: 1032192 }]);
-    const hash = createHash("sha256")
-      .update(await readVolume(volume))
-      .digest("hex");
+    const hash = sha256(await readVolume(volume));
     expect(hash).toBe("85e614bc2ef17bec493b849dbeea34687ba52d7b1fedc4e5fc3729b0fb059aad");
   });
 

@@ -1,5 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, Extent, Note, OpenContext, Range, Volume } from "../../core/model.ts";
+import { STANDALONE } from "../../core/standalone.ts";
 import { type Catalog, readCatalog } from "./catalog.ts";
 import { type BochsHeader, readHeader } from "./header.ts";
 import { ENTRY_BYTES, SECTOR } from "./spec.ts";
@@ -13,17 +14,13 @@ export async function openBochs(file: ByteSource, _context: OpenContext): Promis
   const header = await readHeader(file);
   const catalog = await readCatalog(file, header);
   return {
+    ...STANDALONE,
     format: "bochs",
     variant: "growing",
     size: header.size,
     unit: header.unit,
     files: [file],
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes: notesOn(file, header, catalog),
-    encrypted: false,
     details: {
       version: header.fields.version,
       "catalog-entries": header.entries,

@@ -7,7 +7,8 @@ import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
 import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
-import { noise } from "../../testing/disks.ts";
+import { noise, same } from "../../testing/disks.ts";
+import { failure } from "../../testing/failure.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { contextOf, readVolume } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
@@ -48,15 +49,6 @@ function putOffset(bytes: Uint8Array, block: number, offset: bigint): void {
   new DataView(bytes.buffer).setBigUint64(TABLE_AT + block * 8, offset);
 }
 const open = (bytes: Uint8Array) => cloop.open(memorySource("d.cloop", bytes), contextOf());
-const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
-async function failure(work: Promise<unknown>): Promise<DiskError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(DiskError);
-  return error as DiskError;
-}
 
 describe("compressed loopback images", () => {
   test("blocks are zlib streams, as qemu-img reads them", async () => {

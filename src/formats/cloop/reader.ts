@@ -1,6 +1,7 @@
 import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
 import type { ByteSource, Extent, Note, OpenContext, Volume } from "../../core/model.ts";
 import { RecentPieces } from "../../core/recent-pieces.ts";
+import { STANDALONE } from "../../core/standalone.ts";
 import { ENTRY_BYTES, Header, LARGEST_BLOCK, mostPacked, PREAMBLE, SECTOR } from "./spec.ts";
 
 /** Blocks whose offsets are read at once, and extents of one answer. */
@@ -47,17 +48,13 @@ export async function openCloop(file: ByteSource, _context: OpenContext): Promis
   if (first !== BigInt(tableEnd)) warn(`The first block lies at byte ${first}, but the offsets end at ${tableEnd}.`);
   if (last > BigInt(file.size)) warn(`The blocks end at byte ${last}, but ${file.name} at ${file.size}: it is cut off.`);
   return {
+    ...STANDALONE,
     format: "cloop",
     variant: "version 2.0",
     size: blocks * unit,
     unit,
     files: [file],
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes,
-    encrypted: false,
     details: { "block-size": unit, blocks, "compressed-size": file.size - tableEnd },
     async extents(start, length, signal) {
       signal?.throwIfAborted();

@@ -3,6 +3,7 @@ import { hexNumber } from "../../core/hex.ts";
 import type { ByteSource, Range } from "../../core/model.ts";
 import { readPlaced } from "../../core/placed-struct.ts";
 import type { Compute } from "../../core/ports.ts";
+import { countBefore } from "../../core/sorted.ts";
 import { type Evidence, fault, type Section } from "./segments.ts";
 import { CHECKSUM_BYTES, COMPRESSED, ENTRY_BYTES, TableHeader } from "./spec.ts";
 
@@ -97,13 +98,8 @@ export class ChunkTables {
   }
 
   #tableOf(chunk: number): Table {
-    let [low, high] = [0, this.#tables.length - 1];
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if ((this.#tables[middle] as Table).first <= chunk) low = middle;
-      else high = middle - 1;
-    }
-    return this.#tables[low] as Table;
+    const behind = countBefore(this.#tables.length, (i) => (this.#tables[i] as Table).first <= chunk);
+    return this.#tables[behind - 1] as Table;
   }
 
   async #load(table: Table): Promise<Uint32Array> {

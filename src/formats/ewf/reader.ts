@@ -3,6 +3,7 @@ import { hexNumber, hexText } from "../../core/hex.ts";
 import type { ByteSource, Extent, FormatContext, Note, Volume } from "../../core/model.ts";
 import { readPlaced } from "../../core/placed-struct.ts";
 import type { Compute } from "../../core/ports.ts";
+import { STANDALONE } from "../../core/standalone.ts";
 import { ChunkTables } from "./chunk-tables.ts";
 import { type Evidence, fault, readSegments, type Section } from "./segments.ts";
 import { CHECKSUM_BYTES, VOLUME_E01_BYTES, VOLUME_S01_BYTES, VolumeE01, VolumeS01 } from "./spec.ts";
@@ -40,17 +41,13 @@ export async function openEwf(file: ByteSource, context: FormatContext): Promise
       severity: "warning",
     });
   return {
+    ...STANDALONE,
     format: "ewf",
     variant: evidence.files.length > 1 ? `${evidence.files.length} segments` : "",
     size: Math.ceil(size / SECTOR) * SECTOR,
     unit: chunkBytes,
     files: evidence.files,
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes,
-    encrypted: false,
     details: { "bytes-per-sector": geometry.bytesPerSector, "chunk-size": chunkBytes, segments: evidence.files.length },
     extents: (start, length) => listExtents(tables, geometry, start, length),
   };

@@ -1,5 +1,4 @@
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,15 +8,16 @@ import { HEADER, KEY_SLOT } from "../../ciphers/luks1.ts";
 import { memorySource } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { KeyHash, SectorCipherName } from "../../core/ports.ts";
-import { noise } from "../../testing/disks.ts";
+import { rowsOf } from "../../testing/corpus-images.ts";
+import { noise, same } from "../../testing/disks.ts";
 import { openFileSource } from "../../testing/file-source.ts";
+import { sha256 } from "../../testing/hashes.ts";
 import { contextOf, readVolume } from "../../testing/image-harness.ts";
-import { corpusFolder, generatedFolder, type Judge, judge, readTable } from "../../testing/judges.ts";
+import { corpusFolder, generatedFolder, type Judge, judge } from "../../testing/judges.ts";
 import { encryptSectors, luksImage } from "../../testing/luks-image.ts";
 import { openImage } from "../registry.ts";
 import { luks, luks2 } from "./index.ts";
 
-const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 const open = (bytes: Uint8Array, passphrase?: string) => openImage(memorySource("disk.luks", bytes), { ...contextOf(), passphrase });
 const folder = mkdtempSync(join(tmpdir(), "spindle-luks-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -225,17 +225,11 @@ test.skipIf(qemuImg === null)("qemu-img shows the same facts", async () => {
 
 const small = generatedFolder("small");
 if (small !== null) {
-  const rows = readTable(readFileSync(join(small, "manifest.tsv"), "utf8")).filter(({ format }) => format === "luks");
-  test.each(rows)("small corpus: $name", async ({ name = "", secret, raw_sha256, variant = "" }) => {
+  test.each(rowsOf(small, luks.id))("small corpus: $name", async ({ name = "", secret, raw_sha256, variant = "" }) => {
     using file = openFileSource(join(small, name));
     const volume = await luks.open(file, { ...contextOf(), passphrase: secret });
     if (variant.includes("serpent")) expect(volume.unsupported).toEqual(["the cipher serpent-xts-plain64"]);
-    else
-      expect(
-        createHash("sha256")
-          .update(await readVolume(volume))
-          .digest("hex"),
-      ).toBe(raw_sha256);
+    else expect(sha256(await readVolume(volume))).toBe(raw_sha256);
   });
 }
 

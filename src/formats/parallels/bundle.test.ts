@@ -4,6 +4,7 @@ import { memorySource } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, FileReference } from "../../core/model.ts";
 import { diskOf } from "../../testing/disks.ts";
+import { failure } from "../../testing/failure.ts";
 import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { parallels } from "./index.ts";
 import { DEFAULT_TOP, NO_PARENT } from "./spec.ts";
@@ -76,15 +77,6 @@ async function fills(text: string, files: readonly ByteSource[], snapshot?: stri
   }
   return out;
 }
-async function failure(work: Promise<unknown>): Promise<DiskError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(DiskError);
-  return error as DiskError;
-}
-
 const SECTORS = 4 * 128;
 const single = xml(SECTORS, [{ start: 0, end: SECTORS, images: [{ guid: DEFAULT_TOP, file: "a.hds" }] }], [[DEFAULT_TOP, NO_PARENT]]);
 

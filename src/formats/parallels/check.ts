@@ -1,12 +1,5 @@
-import {
-  type ByteSource,
-  type CheckReport,
-  type Finding,
-  type FormatContext,
-  type OpenContext,
-  RUN_DATA,
-  type Volume,
-} from "../../core/model.ts";
+import { CheckTally } from "../../core/check-tally.ts";
+import { type ByteSource, type CheckReport, type FormatContext, type OpenContext, RUN_DATA } from "../../core/model.ts";
 import { BlockTable, type TablePiece } from "./block-table.ts";
 import { readBundle } from "./bundle.ts";
 import { isDescriptor } from "./content.ts";
@@ -14,45 +7,20 @@ import { readExtension } from "./extension.ts";
 import { type ImageHeader, readHeader } from "./header.ts";
 import { ENTRY_BYTES, Header } from "./spec.ts";
 
-const MOST_FINDINGS = 1000;
-
 /** One image, or every image that a bundle's disk is read from; the numbers are then those of all of them together. */
 export async function checkParallels(file: ByteSource, context: FormatContext, signal?: AbortSignal): Promise<CheckReport> {
   if (!(await isDescriptor(file))) return checkImage(file, context, signal);
   const { parts, notes, descriptor } = await readBundle(file, context);
-  const reports: CheckReport[] = [];
-  const findings: Finding[] = [...descriptor.notes, ...notes]
-    .filter(({ severity }) => severity === "warning")
-    .map(({ text }) => ({ severity: "warning", text, at: null, guest: null }));
+  const tally = new CheckTally();
+  for (const { text, severity } of [...descriptor.notes, ...notes]) if (severity === "warning") tally.warning(text);
   for (const { start, chain } of parts)
     for (const volume of chain) {
-      const report = await checkPart(volume, context, signal);
-      reports.push(report);
-      for (const finding of report.findings) {
-        const guest = finding.guest && { start: finding.guest.start + start, length: finding.guest.length };
-        if (findings.length < MOST_FINDINGS) findings.push({ ...finding, guest });
-      }
+      if (volume.format === "raw") continue;
+      const image = volume.files[0] as ByteSource;
+      tally.include(await checkImage(image, context, signal), image.name, start);
     }
-  const sum = (count: (report: CheckReport) => number) => reports.reduce((total, report) => total + count(report), 0);
-  return {
-    corruptions: sum(({ corruptions }) => corruptions),
-    leaks: sum(({ leaks }) => leaks),
-    allocatedClusters: sum(({ allocatedClusters }) => allocatedClusters),
-    totalClusters: sum(({ totalClusters }) => totalClusters),
-    compressedClusters: 0,
-    fragmentedClusters: sum(({ fragmentedClusters }) => fragmentedClusters),
-    imageEndOffset: file.size,
-    findings,
-  };
-}
-
-const NOTHING = { corruptions: 0, leaks: 0, allocatedClusters: 0, totalClusters: 0, compressedClusters: 0, fragmentedClusters: 0 };
-
-async function checkPart(volume: Volume, context: OpenContext, signal: AbortSignal | undefined): Promise<CheckReport> {
-  const file = volume.files[0] as ByteSource;
-  if (volume.format === "raw") return { ...NOTHING, imageEndOffset: file.size, findings: [] };
-  const report = await checkImage(file, context, signal);
-  return { ...report, findings: report.findings.map((finding) => ({ ...finding, text: `${file.name}: ${finding.text}` })) };
+  tally.imageEndOffset = file.size;
+  return tally.report();
 }
 
 /** Walks the whole BAT: entries outside the data area or the file, clusters used twice, clusters used by none. */
@@ -60,10 +28,9 @@ async function checkImage(file: ByteSource, { compute }: Pick<OpenContext, "comp
   const header = await readHeader(file);
   const table = new BlockTable(file, header, compute.scanTable);
   const tally = new Tally(header, table);
-  for (const { text, severity } of header.notes) if (severity === "warning") tally.note({ severity, text, at: null, guest: null });
+  for (const { text, severity } of header.notes) if (severity === "warning") tally.warning(text);
   const problem = (await readExtension(file, header, table))?.problem ?? null;
-  if (problem !== null)
-    tally.note({ severity: "warning", text: `the format extension: ${problem}`, at: Header.offsetOf("ext_off"), guest: null });
+  if (problem !== null) tally.warning(`the format extension: ${problem}`, Header.offsetOf("ext_off"));
   for (let entry = 0; entry < header.entries; ) {
     signal?.throwIfAborted();
     const piece = await table.piece(entry);
@@ -73,25 +40,18 @@ async function checkImage(file: ByteSource, { compute }: Pick<OpenContext, "comp
   return tally.report();
 }
 
-class Tally {
+class Tally extends CheckTally {
   private readonly header: ImageHeader;
   private readonly table: BlockTable;
-  private readonly findings: Finding[] = [];
-  private corruptions = 0;
-  private allocated = 0;
-  private fragmented = 0;
-  private imageEnd: number;
   /** Where the cluster of the next entry would lie if it followed; null after a hole. */
   private expectedAt: number | null = null;
 
   constructor(header: ImageHeader, table: BlockTable) {
+    super();
     this.header = header;
     this.table = table;
-    this.imageEnd = header.dataAt;
-  }
-
-  note(finding: Finding): void {
-    if (this.findings.length < MOST_FINDINGS) this.findings.push(finding);
+    this.totalClusters = header.entries;
+    this.imageEndOffset = header.dataAt;
   }
 
   addPiece(piece: TablePiece): void {
@@ -104,8 +64,8 @@ class Tally {
       }
       const from = runs.at[run] as number;
       const count = runs.count[run] as number;
-      if (this.expectedAt !== null && from !== this.expectedAt) this.fragmented++;
-      this.allocated += count;
+      if (this.expectedAt !== null && from !== this.expectedAt) this.fragmentedClusters++;
+      this.allocatedClusters += count;
       this.expectedAt = from + count * unit;
       for (let i = 0; i < count; i++) this.addCluster(piece, first + (runs.first[run] as number) + i, from + i * unit);
     }
@@ -118,34 +78,17 @@ class Tally {
     const guest = start < size ? { start, length: Math.min(unit, size - start) } : null;
     const place = Header.bytes + entry * ENTRY_BYTES;
     if (problem !== null) {
-      this.corruptions++;
-      this.note({ severity: "corruption", text: `block table entry ${entry} ${problem}`, at: place, guest });
+      this.corruption(`block table entry ${entry} ${problem}`, place, guest);
       return;
     }
-    this.imageEnd = Math.max(this.imageEnd, at + unit);
-    if (guest === null)
-      this.note({ severity: "warning", text: `block table entry ${entry} lies past the end of the disk`, at: place, guest });
+    this.imageEndOffset = Math.max(this.imageEndOffset, at + unit);
+    if (guest === null) this.warning(`block table entry ${entry} lies past the end of the disk`, place);
   }
 
-  report(): CheckReport {
+  override report(): CheckReport {
     const { table } = this;
-    const { dataAt, unit, entries } = this.header;
-    let leaks = 0;
-    for (const { start, length } of table.used.gaps(table.tracked ? table.clustersInFile : 0)) {
-      leaks += length;
-      const at = dataAt + start * unit;
-      const text = length === 1 ? `the cluster at byte ${at} is not used` : `${length} clusters from byte ${at} on are not used`;
-      this.note({ severity: "leak", text, at, guest: null });
-    }
-    return {
-      corruptions: this.corruptions,
-      leaks,
-      allocatedClusters: this.allocated,
-      totalClusters: entries,
-      compressedClusters: 0,
-      fragmentedClusters: this.fragmented,
-      imageEndOffset: this.imageEnd,
-      findings: this.findings,
-    };
+    const { dataAt, unit } = this.header;
+    this.unused(table.used.gaps(table.tracked ? table.clustersInFile : 0), dataAt, unit, "cluster");
+    return super.report();
   }
 }

@@ -1,5 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
 import { type ByteSource, type Extent, type Note, type OpenContext, RUN_DATA, type Volume } from "../../core/model.ts";
+import { STANDALONE } from "../../core/standalone.ts";
 import { runOf } from "../../core/table-runs.ts";
 import { BlockTable } from "./block-table.ts";
 import { type Extension, readExtension } from "./extension.ts";
@@ -16,17 +17,13 @@ export async function openImage(file: ByteSource, { compute }: Pick<OpenContext,
   const table = new BlockTable(file, header, compute.scanTable);
   const extension = await readExtension(file, header, table);
   return {
+    ...STANDALONE,
     format: "parallels",
     variant: magic === MAGIC_CLUSTERS ? "extended" : "old magic",
     size,
     unit,
     files: [file],
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes: [...header.notes, ...notesOn(file, extension, table)],
-    encrypted: false,
     details: {
       magic,
       "cluster-size": unit,

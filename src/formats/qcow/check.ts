@@ -1,11 +1,12 @@
+import { BitSet } from "../../core/bit-set.ts";
+import { CheckTally } from "../../core/check-tally.ts";
 import { DiskError } from "../../core/errors.ts";
-import type { ByteSource, CheckReport, Extent, Finding, Range } from "../../core/model.ts";
+import type { ByteSource, CheckReport, Extent } from "../../core/model.ts";
 import { DiskMap } from "./disk-map.ts";
 import { type Header, readHeader } from "./header.ts";
 import * as q from "./spec.ts";
 
 const SECTOR = 512;
-const MOST_FINDINGS = 1000;
 /** 64 MiB of bits: 2 TiB in clusters of 4 KiB. */
 const MOST_CLUSTERS = 2 ** 29;
 
@@ -30,7 +31,7 @@ export async function checkQcow(file: ByteSource, _: unknown, signal?: AbortSign
       }
     } catch (error) {
       if (!(error instanceof DiskError) || error.guest === undefined) throw error;
-      tally.corruption(error, error.guest);
+      tally.corruption(error.message, error.at ?? null, error.guest);
       at = error.guest.start + error.guest.length;
     }
   }
@@ -38,79 +39,42 @@ export async function checkQcow(file: ByteSource, _: unknown, signal?: AbortSign
 }
 
 /** What the tables lead to, a bit per host cluster. */
-class Tally {
+class Tally extends CheckTally {
   private readonly file: ByteSource;
   private readonly header: Header;
-  private readonly used: Uint8Array;
+  private readonly used = new BitSet();
   private readonly clusters: number;
-  private readonly findings: Finding[] = [];
-  private corruptions = 0;
-  private leaks = 0;
-  private allocated = 0;
-  private packed = 0;
-  private fragmented = 0;
-  private end = 0;
   private next = 0;
 
   constructor(file: ByteSource, header: Header) {
+    super();
     this.file = file;
     this.header = header;
+    this.totalClusters = Math.ceil(header.size / header.clusterSize);
     this.clusters = Math.ceil(file.size / header.clusterSize);
     if (this.clusters > MOST_CLUSTERS)
       throw q.problem("limit", `${file.name} has ${this.clusters} clusters; at most ${MOST_CLUSTERS} can be checked`, { file: file.name });
-    this.used = new Uint8Array(Math.ceil(this.clusters / 8));
   }
 
   use(at: number, length: number): void {
     const last = Math.min(Math.floor((at + length - 1) / this.header.clusterSize), this.clusters - 1);
-    for (let cluster = Math.floor(at / this.header.clusterSize); cluster <= last; cluster++)
-      this.used[cluster >>> 3] = (this.used[cluster >>> 3] as number) | (1 << (cluster & 7));
-    this.end = Math.max(this.end, Math.min(at + length, this.file.size));
+    for (let cluster = Math.floor(at / this.header.clusterSize); cluster <= last; cluster++) this.used.add(cluster);
+    this.imageEndOffset = Math.max(this.imageEndOffset, Math.min(at + length, this.file.size));
   }
 
   count(extent: Extent): void {
     if (extent.kind !== "raw" && extent.kind !== "packed") return;
     const clusters = Math.ceil(extent.length / this.header.clusterSize);
     this.use(extent.at, extent.kind === "raw" ? extent.length : extent.packed);
-    this.allocated += clusters;
-    if (extent.kind === "packed") this.packed++;
-    if (extent.kind === "packed" || (this.next !== 0 && extent.at !== this.next)) this.fragmented++;
+    this.allocatedClusters += clusters;
+    if (extent.kind === "packed") this.compressedClusters++;
+    if (extent.kind === "packed" || (this.next !== 0 && extent.at !== this.next)) this.fragmentedClusters++;
     this.next = extent.kind === "raw" ? extent.at + clusters * this.header.clusterSize : 0;
   }
 
-  corruption({ message, at }: DiskError, guest: Range): void {
-    this.corruptions++;
-    this.note({ severity: "corruption", text: message, at: at ?? null, guest });
-  }
-
-  private note(finding: Finding): void {
-    if (this.findings.length < MOST_FINDINGS) this.findings.push(finding);
-  }
-
-  /** Runs of clusters that nothing uses. Where tables are damaged, what they led to counts as well. */
-  private findLeaks(): void {
-    const { clusterSize } = this.header;
-    for (let cluster = 0; cluster < this.clusters; cluster++) {
-      const first = cluster;
-      while (cluster < this.clusters && ((this.used[cluster >>> 3] as number) & (1 << (cluster & 7))) === 0) cluster++;
-      if (cluster === first) continue;
-      this.leaks += cluster - first;
-      const text = `${cluster - first} clusters from ${q.hex(first * clusterSize)} on are not in use`;
-      this.note({ severity: "leak", text, at: first * clusterSize, guest: null });
-    }
-  }
-
-  report(): CheckReport {
-    this.findLeaks();
-    return {
-      corruptions: this.corruptions,
-      leaks: this.leaks,
-      allocatedClusters: this.allocated,
-      totalClusters: Math.ceil(this.header.size / this.header.clusterSize),
-      compressedClusters: this.packed,
-      fragmentedClusters: this.fragmented,
-      imageEndOffset: this.end,
-      findings: this.findings,
-    };
+  /** Where tables are damaged, what they led to counts as a leak as well. */
+  override report(): CheckReport {
+    this.unused(this.used.gaps(this.clusters), 0, this.header.clusterSize, "cluster");
+    return super.report();
   }
 }

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { DiskFormat, FormatContext, Volume } from "../../core/model.ts";
-import { noise } from "../../testing/disks.ts";
+import { mixedBytes, noise, same } from "../../testing/disks.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { checked, contextOf, readVolume } from "../../testing/image-harness.ts";
 import { type Judge, judge } from "../../testing/judges.ts";
@@ -20,17 +20,9 @@ const qemuImg = judge("qemu-img");
 const qemuIo = judge("qemu-io");
 const withPassphrase = (passphrase?: string): FormatContext => ({ ...contextOf(), passphrase });
 const warnings = (volume: Volume) => volume.notes.filter(({ severity }) => severity === "warning");
-const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 
 const SIZE = (6 << 20) + 512;
-const source = (() => {
-  const bytes = new Uint8Array(SIZE);
-  bytes.set(noise(300_000, 1), 70_000);
-  bytes.set(new TextEncoder().encode("spindle ".repeat(100_000)), 1 << 20);
-  bytes.fill(0x77, 3 << 20, (3 << 20) + 500_000);
-  bytes.set(noise(512, 2), SIZE - 512);
-  return bytes;
-})();
+const source = mixedBytes(SIZE);
 
 describe.skipIf(qemuImg === null || qemuIo === null)("images of qemu-img", () => {
   const qemu = qemuImg as Judge;

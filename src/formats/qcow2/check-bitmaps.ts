@@ -1,5 +1,5 @@
 import type { ByteSource } from "../../core/model.ts";
-import type { CheckTally } from "./check-tally.ts";
+import type { ClusterTally } from "./check-tally.ts";
 import type { Header } from "./header.ts";
 import * as q from "./spec.ts";
 
@@ -8,7 +8,7 @@ const MOST_DIRECTORY_BYTES = q.MAX_BITMAPS * (q.BITMAP.bytes + 1024);
 const MOST_TABLE_ENTRIES = 0x8000000;
 
 /** [1] Bitmaps: counts the clusters of the directory, the tables and the data. Bitmaps out of date own nothing, as for QEMU. */
-export async function checkBitmaps(file: ByteSource, header: Header, tally: CheckTally): Promise<void> {
+export async function checkBitmaps(file: ByteSource, header: Header, tally: ClusterTally): Promise<void> {
   const { bitmaps } = header.extensions;
   if (bitmaps === null || !header.bitmapsConsistent) return;
   const { bitmap_directory_offset: offset, bitmap_directory_size: size, nb_bitmaps: count } = bitmaps;
@@ -32,7 +32,7 @@ export async function checkBitmaps(file: ByteSource, header: Header, tally: Chec
   }
 }
 
-async function countTable(file: ByteSource, header: Header, tally: CheckTally, tableAt: number, length: number): Promise<void> {
+async function countTable(file: ByteSource, header: Header, tally: ClusterTally, tableAt: number, length: number): Promise<void> {
   tally.use(tableAt, length, "a bitmap table", 1);
   for (let from = 0; from < length; from += 1 << 20) {
     const part = await file.read(tableAt + from, Math.min(1 << 20, length - from));

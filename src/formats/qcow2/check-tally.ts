@@ -1,52 +1,30 @@
+import { CheckTally } from "../../core/check-tally.ts";
 import { DiskError } from "../../core/errors.ts";
-import type { ByteSource, CheckReport, Finding, Range } from "../../core/model.ts";
+import type { ByteSource, Range } from "../../core/model.ts";
 import type { Header } from "./header.ts";
 import * as q from "./spec.ts";
 
-const MOST_FINDINGS = 1000;
 /** Clusters per page of counts, and how many are counted at most (256 MiB of counts: 8 TiB of 64 KiB clusters). */
 const PAGE = 1 << 16;
 const MOST_CLUSTERS = 2 ** 27;
 
-/** Collects what a check finds, and how often each host cluster is used. Memory: 2 bytes per host cluster, by pages in use. */
-export class CheckTally {
+/** What a check counts and finds, and how often each host cluster is used. Memory: 2 bytes per host cluster, by pages in use. */
+export class ClusterTally extends CheckTally {
   readonly clusters: number;
   private readonly header: Header;
   private readonly file: ByteSource;
   private readonly pages = new Map<number, Uint16Array>();
-  private readonly findings: Finding[] = [];
-  private corruptions = 0;
-  private leaks = 0;
-  allocatedClusters = 0;
-  compressedClusters = 0;
-  fragmentedClusters = 0;
 
   constructor(file: ByteSource, header: Header) {
+    super();
     this.file = file;
     this.header = header;
+    this.totalClusters = Math.ceil(header.size / header.clusterSize);
     this.clusters = Math.ceil(file.size / header.clusterSize);
     if (this.clusters > MOST_CLUSTERS)
       throw new DiskError("limit", `qcow2: ${file.name} has ${this.clusters} clusters; at most ${MOST_CLUSTERS} can be checked`, {
         file: file.name,
       });
-  }
-
-  corruption(text: string, at: number | null, guest: Range | null = null): void {
-    this.corruptions++;
-    this.note("corruption", text, at, guest);
-  }
-
-  leak(text: string, at: number | null): void {
-    this.leaks++;
-    this.note("leak", text, at, null);
-  }
-
-  warning(text: string, at: number | null = null): void {
-    this.note("warning", text, at, null);
-  }
-
-  private note(severity: Finding["severity"], text: string, at: number | null, guest: Range | null): void {
-    if (this.findings.length < MOST_FINDINGS) this.findings.push({ severity, text, at, guest });
   }
 
   /** Counts every cluster that `at..at+length` touches. False: it lies past the end by a cluster or more, which is told. */
@@ -74,11 +52,5 @@ export class CheckTally {
   /** How often a cluster was counted, at most 65,535. */
   uses(cluster: number): number {
     return this.pages.get(Math.floor(cluster / PAGE))?.[cluster % PAGE] ?? 0;
-  }
-
-  report(imageEndOffset: number): CheckReport {
-    const { corruptions, leaks, allocatedClusters, compressedClusters, fragmentedClusters, findings, header } = this;
-    const totalClusters = Math.ceil(header.size / header.clusterSize);
-    return { corruptions, leaks, allocatedClusters, totalClusters, compressedClusters, fragmentedClusters, imageEndOffset, findings };
   }
 }

@@ -1,6 +1,6 @@
 import type { ByteSource, CheckReport, OpenContext } from "../../core/model.ts";
 import { checkBitmaps } from "./check-bitmaps.ts";
-import { CheckTally } from "./check-tally.ts";
+import { ClusterTally } from "./check-tally.ts";
 import { type Header, readHeader } from "./header.ts";
 import { openRefcounts, type Refcounts, refcountAt } from "./refcounts.ts";
 import { readSnapshots, snapshotL1Problem } from "./snapshots.ts";
@@ -8,14 +8,14 @@ import * as q from "./spec.ts";
 
 /**
  * Compares the refcounts with all users of every cluster: header, tables, snapshots, bitmaps, data. Each L2 table is read once,
- * however many L1 entries name it, so the time is linear in the file's size; memory: see CheckTally, and 8 MiB of refcount blocks.
+ * however many L1 entries name it, so the time is linear in the file's size; memory: see ClusterTally, and 8 MiB of refcount blocks.
  * Throws when the header itself cannot be read. Counts as qemu-img does; where data are cut off it is stricter.
  */
 export async function checkQcow2(file: ByteSource, _context: OpenContext, signal?: AbortSignal): Promise<CheckReport> {
   const header = await readHeader(file);
   const unknown = header.unsupported.filter((reason) => !reason.endsWith("encryption"));
   if (unknown.length > 0) throw q.problem("unsupported", `the image cannot be checked: ${unknown.join(", ")}`, { file: file.name });
-  const tally = new CheckTally(file, header);
+  const tally = new ClusterTally(file, header);
   const refcounts = await openRefcounts(file, header);
   if (header.corrupt) tally.warning("the image is marked as corrupt");
   if (header.dirty) tally.warning("the image was not closed cleanly (dirty bit)");
@@ -25,7 +25,8 @@ export async function checkQcow2(file: ByteSource, _context: OpenContext, signal
   const walk = new Walk(file, header, tally, refcounts, signal);
   await walk.tables();
   await countMetadata(file, header, tally);
-  return tally.report(await compare(header, tally, refcounts, signal));
+  tally.imageEndOffset = await compare(header, tally, refcounts, signal);
+  return tally.report();
 }
 
 interface L1 {
@@ -38,13 +39,13 @@ interface L1 {
 class Walk {
   private readonly file: ByteSource;
   private readonly header: Header;
-  private readonly tally: CheckTally;
+  private readonly tally: ClusterTally;
   private readonly refcounts: Refcounts | null;
   private readonly signal: AbortSignal | undefined;
   private blockIndex = -1;
   private block: DataView | null = null;
 
-  constructor(file: ByteSource, header: Header, tally: CheckTally, refcounts: Refcounts | null, signal: AbortSignal | undefined) {
+  constructor(file: ByteSource, header: Header, tally: ClusterTally, refcounts: Refcounts | null, signal: AbortSignal | undefined) {
     this.file = file;
     this.header = header;
     this.tally = tally;
@@ -228,7 +229,7 @@ class Walk {
 }
 
 /** What is neither mapped nor a refcount block. */
-async function countMetadata(file: ByteSource, header: Header, tally: CheckTally): Promise<void> {
+async function countMetadata(file: ByteSource, header: Header, tally: ClusterTally): Promise<void> {
   const { crypto } = header.extensions;
   if (crypto !== null) {
     const fits = crypto.offset + crypto.length <= BigInt(file.size) && crypto.offset % BigInt(header.clusterSize) === 0n;
@@ -242,7 +243,7 @@ async function countMetadata(file: ByteSource, header: Header, tally: CheckTally
 }
 
 /** Compares stated and counted refcounts; returns the end of the last cluster in use. */
-async function compare(header: Header, tally: CheckTally, refcounts: Refcounts | null, signal: AbortSignal | undefined): Promise<number> {
+async function compare(header: Header, tally: ClusterTally, refcounts: Refcounts | null, signal: AbortSignal | undefined): Promise<number> {
   const { clusterSize, refcountBits } = header;
   let end = 0;
   const used = (cluster: number) => {

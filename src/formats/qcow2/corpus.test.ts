@@ -1,20 +1,19 @@
-import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, DiskFormat, FormatContext } from "../../core/model.ts";
+import { rowsOf, seedHash } from "../../testing/corpus-images.ts";
 import { openFileSource } from "../../testing/file-source.ts";
+import { contentHash, sha256 } from "../../testing/hashes.ts";
 import { contextOf, readVolume } from "../../testing/image-harness.ts";
-import { generatedFolder, judge, readTable } from "../../testing/judges.ts";
+import { generatedFolder, judge } from "../../testing/judges.ts";
 import { qcow2 } from "./index.ts";
 
 const small = generatedFolder("small");
 const malformed = generatedFolder("malformed");
 const check = qcow2.check as NonNullable<DiskFormat["check"]>;
 const qemuImg = judge("qemu-img");
-const qcow2Rows = (folder: string | null) =>
-  folder === null ? [] : readTable(readFileSync(join(folder, "manifest.tsv"), "utf8")).filter(({ format }) => format === "qcow2");
 /** Opens data files that lie beside the image, as a user would pick them. */
 const contextFor = (path: string): FormatContext => ({
   ...contextOf(),
@@ -26,19 +25,14 @@ const contextFor = (path: string): FormatContext => ({
 
 if (small !== null)
   describe("images of the small corpus", () => {
-    test.each(qcow2Rows(small).filter(({ raw_sha256, secret }) => raw_sha256 !== "-" && secret === "-"))("$name", async (row) => {
+    test.each(rowsOf(small, qcow2.id).filter(({ raw_sha256, secret }) => raw_sha256 !== "-" && secret === "-"))("$name", async (row) => {
       const [name, snapshot] = (row["name"] as string).split("#") as [string, string?];
       const path = join(small as string, name);
       const context = { ...contextFor(path), snapshot };
       using file = openFileSource(path);
       const volume = await qcow2.open(file, context);
       expect(volume.size).toBe(Number(row["virtual_size"]));
-      if (volume.parent === null && volume.size <= 1 << 28)
-        expect(
-          createHash("sha256")
-            .update(await readVolume(volume))
-            .digest("hex"),
-        ).toBe(row["raw_sha256"]);
+      if (volume.parent === null && volume.size <= 1 << 28) expect(sha256(await readVolume(volume))).toBe(row["raw_sha256"]);
       const report = await check(file, context);
       expect(report.findings.filter(({ severity }) => severity !== "warning")).toEqual([]);
       if (qemuImg !== null) expect(comparable(report)).toEqual(qemuCheck(path));
@@ -70,9 +64,9 @@ function qemuCheck(path: string): Counts | null {
 
 if (malformed !== null)
   describe("malformed images", () => {
-    const seed = malformed === null ? "" : readFileSync(join(malformed, "seed.nz_sha256"), "utf8").trim();
+    const seed = seedHash(malformed);
     // Files too short for the magic are nobody's; noise inside stored data cannot be known.
-    const rows = qcow2Rows(malformed).filter(({ name }) => !/^trunc\/.*-[01]\.|noise-/.test(name as string));
+    const rows = rowsOf(malformed, qcow2.id).filter(({ name }) => !/^trunc\/.*-[01]\.|noise-/.test(name as string));
     test.each(rows)("$name: $what", async (row) => {
       const [name, expected] = [row["name"] as string, row["expect"] as string];
       const path = join(malformed as string, name);
@@ -105,23 +99,10 @@ if (malformed !== null)
         const volume = await qcow2.open(file, contextFor(path));
         warned = volume.notes.some(({ severity }) => severity === "warning");
         if (volume.parent !== null) return { result: "parent", warned };
-        return { result: nonZeroHash(await readVolume(volume)) === seed ? "seed" : "other", warned };
+        return { result: (await contentHash([volume])) === seed ? "seed" : "other", warned };
       } catch (error) {
         if (!(error instanceof DiskError)) throw error;
         return { result: "error", warned };
       }
     }
   });
-
-function nonZeroHash(bytes: Uint8Array): string {
-  const hash = createHash("sha256");
-  const number = new DataView(new ArrayBuffer(8));
-  for (let at = 0; at < bytes.length; at += 65536) {
-    const block = bytes.subarray(at, at + 65536);
-    if (block.every((byte) => byte === 0)) continue;
-    number.setBigUint64(0, BigInt(at));
-    hash.update(new Uint8Array(number.buffer)).update(block);
-  }
-  number.setBigUint64(0, BigInt(bytes.length));
-  return hash.update(new Uint8Array(number.buffer)).digest("hex");
-}

@@ -1,9 +1,10 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, Extent, ScanTable } from "../../core/model.ts";
+import { firstAbove } from "../../core/sorted.ts";
 import type { Header } from "./header.ts";
 import { BAD, claimClusters, decodeSlice, HOLE, PACKED, RAW, type Slice } from "./l2-slice.ts";
 import type { Refcounts } from "./refcounts.ts";
-import { type Claim, createRegions, firstAbove, type Regions } from "./regions.ts";
+import { type Claim, createRegions, type Regions } from "./regions.ts";
 import * as q from "./spec.ts";
 
 /** Table bytes read at a time, and how much of tables one `extents` call reads before it stops early. */

@@ -1,14 +1,15 @@
-import { createHash } from "node:crypto";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
 import type { DiskFormat, FormatContext } from "../../core/model.ts";
-import { noise } from "../../testing/disks.ts";
+import { rowsOf } from "../../testing/corpus-images.ts";
+import { noise, same } from "../../testing/disks.ts";
 import { openFileSource } from "../../testing/file-source.ts";
+import { sha256 } from "../../testing/hashes.ts";
 import { contextOf, readVolume } from "../../testing/image-harness.ts";
-import { generatedFolder, type Judge, judge, readTable } from "../../testing/judges.ts";
+import { generatedFolder, type Judge, judge } from "../../testing/judges.ts";
 import { qcow2 } from "./index.ts";
 
 const qemuImg = judge("qemu-img") as Judge;
@@ -17,7 +18,6 @@ const check = qcow2.check as NonNullable<DiskFormat["check"]>;
 const folder = mkdtempSync(join(tmpdir(), "spindle-qcow2-encryption-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const at = (name: string) => join(folder, name);
-const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 
 const SIZE = (3 << 20) + 512;
 const source = (() => {
@@ -155,13 +155,11 @@ describe.skipIf(qemuImg === null || qemuIo === null)("encrypted images that qemu
 
 const small = generatedFolder("small");
 if (small !== null) {
-  const rows = readTable(readFileSync(join(small, "manifest.tsv"), "utf8"));
-  test.each(rows.filter(({ format, secret }) => format === "qcow2" && secret !== "-"))(
+  test.each(rowsOf(small, qcow2.id).filter(({ secret }) => secret !== "-"))(
     "small corpus: $name",
     async ({ name = "", secret, raw_sha256 }) => {
       using file = openFileSource(join(small, name));
-      const hash = createHash("sha256").update(await readVolume(await qcow2.open(file, contextFor(secret))));
-      expect(hash.digest("hex")).toBe(raw_sha256);
+      expect(sha256(await readVolume(await qcow2.open(file, contextFor(secret))))).toBe(raw_sha256);
     },
   );
 }

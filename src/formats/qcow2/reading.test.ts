@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { DiskFormat, FormatContext } from "../../core/model.ts";
-import { noise } from "../../testing/disks.ts";
+import { mixedBytes } from "../../testing/disks.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { contextOf, readVolume } from "../../testing/image-harness.ts";
 import { type Judge, judge } from "../../testing/judges.ts";
@@ -16,14 +16,7 @@ const folder = mkdtempSync(join(tmpdir(), "spindle-qcow2-reading-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const SIZE = (6 << 20) + 512;
-const source = (() => {
-  const bytes = new Uint8Array(SIZE);
-  bytes.set(noise(300_000, 1), 70_000);
-  bytes.set(new TextEncoder().encode("spindle ".repeat(100_000)), 1 << 20);
-  bytes.fill(0x77, 3 << 20, (3 << 20) + 500_000);
-  bytes.set(noise(512, 2), SIZE - 512);
-  return bytes;
-})();
+const source = mixedBytes(SIZE);
 const raw = join(folder, "source.raw");
 writeFileSync(raw, source);
 

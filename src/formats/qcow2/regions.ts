@@ -1,3 +1,4 @@
+import { firstAbove } from "../../core/sorted.ts";
 import type { Header, Place } from "./header.ts";
 
 /** A part of the file that the metadata claim. */
@@ -44,16 +45,4 @@ export function createRegions(
       return first;
     },
   };
-}
-
-/** Index of the first of the sorted `values` that is above `limit`. */
-export function firstAbove(values: Float64Array, limit: number): number {
-  let low = 0;
-  let high = values.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((values[middle] as number) > limit) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

@@ -1,10 +1,9 @@
-import { type ByteSource, type CheckReport, type Finding, type OpenContext, type Range, RUN_DATA } from "../../core/model.ts";
+import { CheckTally } from "../../core/check-tally.ts";
+import { type ByteSource, type CheckReport, type OpenContext, type Range, RUN_DATA } from "../../core/model.ts";
 import { type QedHeader, readHeader } from "./header.ts";
 import { notesOn } from "./reader.ts";
 import { ENTRY_BYTES } from "./spec.ts";
 import { type TablePiece, Tables } from "./tables.ts";
-
-const MOST_FINDINGS = 1000;
 
 /** Walks the L1 table and every L2 table: entries out of place, clusters used twice, clusters used by none. [QED] Consistency checking */
 export async function checkQed(file: ByteSource, { compute }: OpenContext, signal?: AbortSignal): Promise<CheckReport> {
@@ -27,22 +26,19 @@ export async function checkQed(file: ByteSource, { compute }: OpenContext, signa
   return tally.report();
 }
 
-class Tally {
+class Tally extends CheckTally {
   private readonly header: QedHeader;
   private readonly tables: Tables;
-  private readonly findings: Finding[] = [];
-  private corruptions = 0;
-  private allocated = 0;
-  private fragmented = 0;
-  private imageEnd: number;
   /** Where the next cluster of this L2 table would lie if it followed the last one; null: there is no last one. */
   private expectedAt: number | null = null;
 
   constructor(header: QedHeader, tables: Tables) {
+    super();
     this.header = header;
     this.tables = tables;
-    this.imageEnd = header.l1At + header.tableBytes;
-    for (const { text } of notesOn(header, tables)) this.note({ severity: "warning", text, at: null, guest: null });
+    this.totalClusters = Math.ceil(header.size / header.unit);
+    this.imageEndOffset = header.l1At + header.tableBytes;
+    for (const { text } of notesOn(header, tables)) this.warning(text);
   }
 
   /** The entries of a piece that mean something, and where; `from`: virtual start of its table, `covers`: bytes of disk per entry. */
@@ -59,56 +55,35 @@ class Tally {
         const needed = name === "L2" ? (guest?.length ?? 0) : length;
         const problem = this.tables.problem(piece, entry, at, needed);
         if (problem !== null) {
-          this.corruptions++;
-          this.note({ severity: "corruption", text: `${name} entry ${entry} ${problem}`, at: place, guest });
+          this.corruption(`${name} entry ${entry} ${problem}`, place, guest);
           continue;
         }
-        if (guest === null)
-          this.note({ severity: "warning", text: `${name} entry ${entry} lies past the end of the disk`, at: place, guest });
+        if (guest === null) this.warning(`${name} entry ${entry} lies past the end of the disk`, place);
         yield { entry, at };
       }
     }
   }
 
   beginTable(end: number): void {
-    this.imageEnd = Math.max(this.imageEnd, end);
+    this.imageEndOffset = Math.max(this.imageEndOffset, end);
     this.expectedAt = null;
   }
 
   addCluster(at: number): void {
-    this.allocated++;
-    if (this.expectedAt !== null && at !== this.expectedAt) this.fragmented++;
+    this.allocatedClusters++;
+    if (this.expectedAt !== null && at !== this.expectedAt) this.fragmentedClusters++;
     this.expectedAt = at + this.header.unit;
-    this.imageEnd = Math.max(this.imageEnd, this.expectedAt);
+    this.imageEndOffset = Math.max(this.imageEndOffset, this.expectedAt);
   }
 
-  report(): CheckReport {
+  override report(): CheckReport {
     const { header, tables } = this;
-    let leaks = 0;
-    for (const { start, length } of tables.used.gaps(tables.tracked ? tables.clustersInFile : 0)) {
-      leaks += length;
-      const at = start * header.unit;
-      const text = length === 1 ? `the cluster at byte ${at} is not used` : `${length} clusters from byte ${at} on are not used`;
-      this.note({ severity: "leak", text, at, guest: null });
-    }
-    return {
-      corruptions: this.corruptions,
-      leaks,
-      allocatedClusters: this.allocated,
-      totalClusters: Math.ceil(header.size / header.unit),
-      compressedClusters: 0,
-      fragmentedClusters: this.fragmented,
-      imageEndOffset: this.imageEnd,
-      findings: this.findings,
-    };
+    this.unused(tables.used.gaps(tables.tracked ? tables.clustersInFile : 0), 0, header.unit, "cluster");
+    return super.report();
   }
 
   private guestOf(start: number, length: number): Range | null {
     const { size } = this.header;
     return start < size ? { start, length: Math.min(length, size - start) } : null;
-  }
-
-  private note(finding: Finding): void {
-    if (this.findings.length < MOST_FINDINGS) this.findings.push(finding);
   }
 }

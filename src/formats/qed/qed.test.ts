@@ -3,9 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
-import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
+import type { DiskErrorCode } from "../../core/errors.ts";
 import type { TargetSpec } from "../../core/model.ts";
-import { diskBytes, diskOf, noise, patternDisk } from "../../testing/disks.ts";
+import { countingSource } from "../../testing/counting-source.ts";
+import { diskBytes, diskOf, noise, patternDisk, same } from "../../testing/disks.ts";
+import { failure } from "../../testing/failure.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
@@ -36,16 +38,6 @@ async function sample(): Promise<Uint8Array<ArrayBuffer>> {
 const change = (bytes: Uint8Array, fields: Partial<Fields>) => bytes.set(Header.write({ ...Header.read(bytes), ...fields }));
 const put = (bytes: Uint8Array, at: number, value: number | bigint) => new DataView(bytes.buffer).setBigUint64(at, BigInt(value), true);
 const open = (bytes: Uint8Array) => qed.open(memorySource("d.qed", bytes), contextOf());
-const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
-
-async function failure(work: Promise<unknown>): Promise<DiskError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(DiskError);
-  return error as DiskError;
-}
 
 describe("reading", () => {
   test.each<[Partial<Fields>, DiskErrorCode, (keyof Fields)?]>([
@@ -159,23 +151,14 @@ describe("reading", () => {
       size,
       pieces: [{ start: size - 4096, bytes: noise(4096, 1) }],
     });
-    let read = 0;
     const file = image.files[0] as SparseFile;
-    const counted = {
-      name: file.name,
-      size: file.size,
-      origin: null,
-      read(at: number, length: number) {
-        read += length;
-        return file.read(at, length);
-      },
-    };
+    const counted = countingSource(file);
     const volume = await qed.open(counted, contextOf());
     const [hole] = await volume.extents(0, size);
     expect(hole).toMatchObject({ kind: "hole", start: 0 });
     expect(hole!.length).toBeGreaterThan(2 ** 43);
     expect(await volume.extents(size - 65536, 65536)).toMatchObject([{ kind: "raw", length: 65536 }]);
-    expect(read).toBeLessThan(300_000);
+    expect(counted.bytesRead).toBeLessThan(300_000);
   });
 });
 

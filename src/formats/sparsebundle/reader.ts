@@ -1,5 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, Extent, FileReference, Note, OpenContext, Volume } from "../../core/model.ts";
+import { STANDALONE } from "../../core/standalone.ts";
 import { type BundleInfo, readInfo } from "./info.ts";
 
 const SECTOR = 512;
@@ -32,17 +33,13 @@ export async function openSparseBundle(file: ByteSource, context: OpenContext): 
   const bands = await findBands(file, context, count);
   notes.push(...notesOn(info, bands));
   return {
+    ...STANDALONE,
     format: "sparsebundle",
     variant: "",
     size: info.size,
     unit: info.bandSize,
     files: bands.files,
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes,
-    encrypted: false,
     details: { "band-size": info.bandSize, bands: count, "bands-present": bands.files.length },
     extents: extentsOf(info, bands),
   };

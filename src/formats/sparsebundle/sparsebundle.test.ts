@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
-import { DiskError } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/model.ts";
+import { failure } from "../../testing/failure.ts";
 import { checked, contextOf, readVolume } from "../../testing/image-harness.ts";
 import { detect } from "../registry.ts";
 import { sparsebundle } from "./index.ts";
@@ -93,7 +93,6 @@ test.each<[string, string, string]>([
   ["<plist>", "corrupt", "dictionary"],
   ["x".repeat(70_000), "corrupt", "bytes"],
 ])("%#: refused by name", async (text, code, word) => {
-  const error = await open(text, [band(0)]).catch((reason: unknown) => reason);
-  expect(error).toBeInstanceOf(DiskError);
+  const error = await failure(open(text, [band(0)]));
   expect(error).toMatchObject({ code, file: "Info.plist", message: expect.stringContaining(word) });
 });

@@ -1,6 +1,7 @@
 import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
 import type { ByteSource, Extent, Note, OpenContext, Volume } from "../../core/model.ts";
 import { firstAtLeast } from "../../core/sorted.ts";
+import { STANDALONE } from "../../core/standalone.ts";
 import { type BandIndex, readBandIndex } from "./band-index.ts";
 import { Header, NODE_BYTES, SECTOR, SIGNATURE, VERSION } from "./spec.ts";
 
@@ -40,17 +41,13 @@ export async function openSparseImage(file: ByteSource, { signal }: OpenContext)
   const end = index.places.reduce((most, place) => Math.max(most, place), 0);
   if (end >= file.size && index.places.length > 0) warn(`The file ends at byte ${file.size}, before its last band: it is cut off.`);
   return {
+    ...STANDALONE,
     format: "sparseimage",
     variant: "",
     size,
     unit: bandBytes,
     files: [file],
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes,
-    encrypted: false,
     details: { "band-size": bandBytes, bands: Math.ceil(size / bandBytes), "bands-allocated": index.bands.length, version: fields.version },
     extents: extentsOf(file, { size, bandBytes }, index),
   };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
-import { DiskError } from "../../core/errors.ts";
+import { failure } from "../../testing/failure.ts";
 import { checked, contextOf, readVolume } from "../../testing/image-harness.ts";
 import { detect } from "../registry.ts";
 import { sparseimage } from "./index.ts";
@@ -100,8 +100,7 @@ describe("reading", () => {
     ["a node past the end", { nextNode: 1n << 62n }, "corrupt", "nextNode"],
     ["a node among the bands before it", { nextNode: BigInt(NODE_BYTES + BAND) }, "corrupt", "nextNode"],
   ])("%s", async (_name, fields, code, word) => {
-    const error = await open(build(16, [1, 2, 3], fields)).catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(DiskError);
+    const error = await failure(open(build(16, [1, 2, 3], fields)));
     expect(error).toMatchObject({ code, file: "d.sparseimage", at: expect.any(Number), message: expect.stringContaining(word) });
   });
 

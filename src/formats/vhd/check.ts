@@ -1,3 +1,4 @@
+import { CheckTally } from "../../core/check-tally.ts";
 import type { ByteSource, CheckReport, Finding, OpenContext, Range } from "../../core/model.ts";
 import { bitRuns } from "./bitmap.ts";
 import { type BlockPlace, BlockTable } from "./block-table.ts";
@@ -16,14 +17,18 @@ const READ_BYTES = 1 << 20;
 export async function checkVhd(file: ByteSource, { compute }: OpenContext, signal?: AbortSignal): Promise<CheckReport> {
   const layout = await readLayout(file);
   const tally = new Tally();
-  for (const { text, at, isDamage } of layout.remarks) tally.add({ severity: isDamage ? "corruption" : "warning", text, at, guest: null });
+  for (const { text, at, isDamage } of layout.remarks) isDamage ? tally.corruption(text, at) : tally.warning(text, at);
   const { sparse } = layout;
-  if (sparse === null) return tally.report(0, layout.size);
+  if (sparse === null) {
+    tally.imageEndOffset = layout.size;
+    return tally.report();
+  }
+  tally.totalClusters = sparse.blocks;
   const table = new BlockTable(file, sparse, layout, compute.scanTable);
   let waiting: { readonly place: BlockPlace; readonly guest: Range }[] = [];
   const checkBitmaps = async () => {
     const found = await Promise.all(waiting.map(({ place, guest }) => findUnannounced(file, place, sparse, guest, signal)));
-    for (const finding of found.flat()) tally.add(finding);
+    for (const { text, at, guest: range } of found.flat()) tally.warning(text, at, range);
     waiting = [];
   };
   for (let first = 0; first < sparse.header.maxTableEntries; ) {
@@ -33,8 +38,8 @@ export async function checkVhd(file: ByteSource, { compute }: OpenContext, signa
       const fault = table.fault(block, at);
       const entry = `block allocation table entry ${block}`;
       const [entryAt, guest] = [table.entryAt(block), table.guestOf(block)];
-      if (block >= sparse.blocks) tally.unused(`${entry} points to a block past the end of the disk`, entryAt);
-      else if (fault !== null) tally.add({ severity: "corruption", text: `${entry} ${fault}`, at: entryAt, guest });
+      if (block >= sparse.blocks) tally.leak(`${entry} points to a block past the end of the disk`, entryAt);
+      else if (fault !== null) tally.corruption(`${entry} ${fault}`, entryAt, guest);
       else {
         tally.block(at, sparse.bitmapBytes + table.lengthOf(block));
         if (sparse.parent === null) waiting.push({ place: table.place(block, at), guest });
@@ -45,47 +50,17 @@ export async function checkVhd(file: ByteSource, { compute }: OpenContext, signa
   }
   await checkBitmaps();
   if (table.places.tracked) findLeaks(layout, sparse, table, tally);
-  return tally.report(sparse.blocks, layout.size);
+  return tally.report();
 }
 
-class Tally {
-  private readonly findings: Finding[] = [];
-  private corruptions = 0;
-  private leaks = 0;
-  private allocated = 0;
-  private fragmented = 0;
-  private imageEnd = 0;
+class Tally extends CheckTally {
   private lastEnd = -1;
 
-  add(finding: Finding): void {
-    if (finding.severity === "corruption") this.corruptions++;
-    if (this.findings.length < MOST_FINDINGS) this.findings.push(finding);
-  }
-
-  unused(text: string, at: number, blocks = 1): void {
-    this.leaks += blocks;
-    this.add({ severity: "leak", text, at, guest: null });
-  }
-
   block(at: number, length: number): void {
-    if (this.allocated > 0 && at !== this.lastEnd) this.fragmented++;
-    this.allocated++;
+    if (this.allocatedClusters > 0 && at !== this.lastEnd) this.fragmentedClusters++;
+    this.allocatedClusters++;
     this.lastEnd = at + length;
-    this.imageEnd = Math.max(this.imageEnd, this.lastEnd);
-  }
-
-  report(totalClusters: number, diskSize: number): CheckReport {
-    const isFixed = totalClusters === 0;
-    return {
-      corruptions: this.corruptions,
-      leaks: this.leaks,
-      allocatedClusters: this.allocated,
-      totalClusters,
-      compressedClusters: 0,
-      fragmentedClusters: this.fragmented,
-      imageEndOffset: isFixed ? diskSize : this.imageEnd,
-      findings: this.findings,
-    };
+    this.imageEndOffset = Math.max(this.imageEndOffset, this.lastEnd);
   }
 }
 
@@ -135,11 +110,7 @@ function findLeaks({ dataEnd }: Layout, { metadata, parent, bitmapBytes, unit }:
   const until = (at: number): void => {
     const blocks = Math.floor((at - end) / stride);
     if (blocks > 0)
-      tally.unused(
-        `${blocks} ${blocks === 1 ? "block" : "blocks"} from byte ${end} on ${blocks === 1 ? "is" : "are"} not used`,
-        end,
-        blocks,
-      );
+      tally.leak(`${blocks} ${blocks === 1 ? "block" : "blocks"} from byte ${end} on ${blocks === 1 ? "is" : "are"} not used`, end, blocks);
   };
   let next = 0;
   const passOthers = (limit: number): void => {

@@ -1,6 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
+import { givenId, idOption } from "../../core/id-option.ts";
 import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
-import { uuidBytes, uuidFrom, uuidText } from "../../core/uuid.ts";
+import { uuidBytes, uuidFrom } from "../../core/uuid.ts";
 import { sectorLosses, wholeSectors } from "../../core/whole-sectors.ts";
 import { BLOCK_BYTES, MOST_BYTES } from "./spec.ts";
 
@@ -15,13 +16,7 @@ export const OPTIONS: readonly TargetOption[] = [
     ],
     initial: "dynamic",
   },
-  {
-    name: "id",
-    label: "Disk id",
-    help: "A UUID; empty: derived from the disk's content. Differencing images know their parent by it.",
-    choices: null,
-    initial: "",
-  },
+  idOption("Disk id", "A UUID; empty: derived from the disk's content. Differencing images know their parent by it."),
 ];
 
 /** A spec whose options have been checked. */
@@ -36,11 +31,10 @@ export interface VhdSpec {
 }
 
 /** The given id, or one from the seed; null: the given one is none, or nil. */
-function idOf({ options, identity }: TargetSpec): Uint8Array | null {
-  const { id = "" } = options;
-  if (id === "") return uuidFrom(identity);
-  const bytes = uuidBytes(id);
-  return bytes === null || uuidText(bytes) === null ? null : bytes;
+function idOf(spec: TargetSpec): Uint8Array | null {
+  const id = givenId(spec);
+  if (id === "") return uuidFrom(spec.identity);
+  return id === null ? null : uuidBytes(id);
 }
 
 function contradictions(spec: TargetSpec): string[] {

@@ -1,4 +1,13 @@
-import { type ByteSource, type Extent, type Json, type Note, type OpenContext, RUN_DATA, type Volume } from "../../core/model.ts";
+import {
+  type ByteSource,
+  type Extent,
+  type FileReference,
+  type Json,
+  type Note,
+  type OpenContext,
+  RUN_DATA,
+  type Volume,
+} from "../../core/model.ts";
 import { runOf } from "../../core/table-runs.ts";
 import { uuidText } from "../../core/uuid.ts";
 import { bitRuns } from "./bitmap.ts";
@@ -28,7 +37,7 @@ export async function openVhd(file: ByteSource, { compute }: OpenContext): Promi
     size,
     unit: sparse?.unit ?? 0,
     files: [file],
-    parent: sparse?.parent?.reference ?? null,
+    parent: parentOf(layout),
     identity: uuidText(footer.uniqueId),
     snapshots: [],
     unsupported: [],
@@ -44,6 +53,12 @@ export async function openVhd(file: ByteSource, { compute }: OpenContext): Promi
 
 /** Seconds of the format's clock. [MS-VHD] Time Stamp */
 const EPOCH_SECONDS = 946_684_800;
+
+function parentOf({ sparse }: Layout): FileReference | null {
+  if (sparse === null || sparse.parent === null) return null;
+  const { parentTimeStamp } = sparse.header;
+  return { ...sparse.parent.reference, ...(parentTimeStamp === 0 ? {} : { changed: parentTimeStamp + EPOCH_SECONDS }) };
+}
 
 function detailsOf({ footer, sparse }: Layout): { readonly [key: string]: Json } {
   const { cylinders, heads, sectorsPerTrack } = footer;

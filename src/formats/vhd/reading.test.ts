@@ -10,6 +10,7 @@ import type { ByteSource } from "../../core/model.ts";
 import { uuidText } from "../../core/uuid.ts";
 import { openDisk } from "../../jobs/chain.ts";
 import { diskOf, noise } from "../../testing/disks.ts";
+import { failure } from "../../testing/failure.ts";
 import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
 import { detect } from "../registry.ts";
@@ -55,15 +56,6 @@ function setHeader(bytes: Bytes, change: Partial<HeaderFields>): Bytes {
 }
 const open = (bytes: Uint8Array) => vhd.open(memorySource("d.vhd", bytes), contextOf());
 const findings = async (bytes: Uint8Array) => (await vhd.check!(memorySource("d.vhd", bytes), contextOf())).findings;
-
-async function failure(work: Promise<unknown>): Promise<DiskError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(DiskError);
-  return error as DiskError;
-}
 
 describe("fields", () => {
   test.each<[Partial<FooterFields>, DiskErrorCode]>([
@@ -373,7 +365,7 @@ describe("differencing", () => {
     const bytes = await child({ bits, fill: 0xee });
     const volume = await open(bytes);
     expect(volume).toMatchObject({ variant: "differencing", identity: "03030303-0303-0303-0303-030303030303", notes: [] });
-    expect(volume.parent).toEqual({ role: "parent", name: ".\\parent.vhd", id: PARENT_ID, format: "vpc" });
+    expect(volume.parent).toEqual({ role: "parent", name: ".\\parent.vhd", id: PARENT_ID, format: "vpc", changed: 946_684_801 });
     expect(volume.details).toMatchObject({ "parent-uuid": PARENT_ID, "parent-time-stamp": 946_684_801, "parent-name": "parent.vhd" });
     expect(await failure(chainOf({ "child.vhd": bytes }))).toMatchObject({ code: "missing-file", needs: ".\\parent.vhd" });
     const { chain } = await chainOf({ "child.vhd": bytes, "parent.vhd": parent });

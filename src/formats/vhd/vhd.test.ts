@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { DiskError } from "../../core/errors.ts";
+import { countingSource } from "../../testing/counting-source.ts";
 import { diskBytes, noise, type TestDisk } from "../../testing/disks.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { contextOf, openWritten, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
@@ -74,21 +75,12 @@ describe("what is written", () => {
     const size = 2040 * GIB;
     const disk: TestDisk = { size, pieces: [{ start: size - 512, bytes: noise(512, 3) }] };
     const image = await write(disk, {});
-    let read = 0;
     const file = image.files[0]!;
-    const counted = {
-      name: file.name,
-      size: file.size,
-      origin: null,
-      read(at: number, length: number) {
-        read += length;
-        return file.read(at, length);
-      },
-    };
+    const counted = countingSource(file);
     const volume = await vhd.open(counted, contextOf());
     expect(volume.size).toBe(size);
     expect(await volume.extents(1000 * GIB, GIB)).toMatchObject([{ kind: "hole", start: 1000 * GIB, length: GIB }]);
-    expect(read).toBeLessThan(200_000);
+    expect(counted.bytesRead).toBeLessThan(200_000);
     expect(Buffer.compare(await readVolume(volume, size - 512), noise(512, 3))).toBe(0);
     const fixed = target.create(specFor(target, size, "f.vhd", { subformat: "fixed" }), testCompute());
     expect(fixed.end().sizes).toEqual([size + 512]);

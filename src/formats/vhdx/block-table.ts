@@ -1,5 +1,6 @@
 import { BitSet } from "../../core/bit-set.ts";
 import type { ByteSource } from "../../core/model.ts";
+import { RecentPieces } from "../../core/recent-pieces.ts";
 import type { Place } from "./regions.ts";
 import {
   BAT_ENTRY_BYTES,
@@ -93,7 +94,7 @@ export class BlockTable {
   private readonly file: ByteSource;
   private readonly shape: TableShape;
   private readonly chunksPerPiece: number;
-  private readonly pieces = new Map<number, Promise<TablePiece>>();
+  private readonly pieces = new RecentPieces<TablePiece>(PIECES_KEPT);
   private readonly seen = new BitSet();
   private readonly overlapping = new Set<number>();
   private readonly overlappingBitmaps = new Set<number>();
@@ -110,18 +111,7 @@ export class BlockTable {
   /** The piece that holds `block`. */
   piece(block: number): Promise<TablePiece> {
     const number = Math.floor(block / (this.shape.ratio * this.chunksPerPiece));
-    const known = this.pieces.get(number);
-    const piece = known ?? this.load(number);
-    this.pieces.delete(number);
-    this.pieces.set(number, piece);
-    if (known === undefined) {
-      piece.catch(() => this.pieces.delete(number));
-      for (const oldest of this.pieces.keys()) {
-        if (this.pieces.size <= PIECES_KEPT) break;
-        this.pieces.delete(oldest);
-      }
-    }
-    return piece;
+    return this.pieces.get(number, () => this.load(number));
   }
 
   /** Position of a block's entry in the file. */
@@ -235,18 +225,6 @@ export class BlockTable {
 /** FileOffsetMB, in bytes; past 2^53 it comes out inexact but large. */
 function placeOf(table: DataView, entry: number): number {
   return (table.getUint32(entry + 4, true) * 4096 + (table.getUint32(entry, true) >>> 20)) * MIB;
-}
-
-/** The run that holds `block`. */
-export function runOf({ firstBlock, first, runs }: TablePiece, block: number): number {
-  let low = 0;
-  let high = runs - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if ((first[middle] as number) <= block - firstBlock) low = middle;
-    else high = middle - 1;
-  }
-  return low;
 }
 
 /** How many blocks a run has. */

@@ -1,9 +1,8 @@
-import type { ByteSource, CheckReport, Finding, OpenContext, Range } from "../../core/model.ts";
+import { CheckTally } from "../../core/check-tally.ts";
+import type { ByteSource, CheckReport, OpenContext, Range } from "../../core/model.ts";
 import { BlockTable, DATA, entryOfBlock, HOLE, PARTIAL, runBlocks, type TablePiece, ZERO } from "./block-table.ts";
 import { readImage, type VhdxImage } from "./reader.ts";
 import { HEADER_PLACES, MIB } from "./spec.ts";
-
-const MOST_FINDINGS = 1000;
 
 /** Walks the whole BAT: damaged entries, blocks over others or past the end, space that nothing uses; and the headers' damage. */
 export async function checkVhdx(file: ByteSource, { compute }: OpenContext, signal?: AbortSignal): Promise<CheckReport> {
@@ -19,25 +18,21 @@ export async function checkVhdx(file: ByteSource, { compute }: OpenContext, sign
   return tally.report();
 }
 
-class Tally {
+class Tally extends CheckTally {
   private readonly image: VhdxImage;
   private readonly table: BlockTable;
-  private readonly findings: Finding[] = [];
-  private corruptions = 0;
-  private allocated = 0;
-  private fragmented = 0;
-  private imageEnd: number;
   private expectedAt: number | null = null;
 
   constructor(image: VhdxImage, table: BlockTable) {
+    super();
     this.image = image;
     this.table = table;
     const { section, regions, replay } = image;
-    this.imageEnd = regions.places.reduce((end, { at, length }) => Math.max(end, at + length), 0);
-    for (const { text, at } of [...section.faults, ...regions.faults]) this.note("warning", text, at, null);
-    if (replay !== null)
-      this.note("warning", `the log has ${replay.entries} entries to be replayed: the file was not closed`, HEADER_PLACES[0], null);
-    if (!table.tracked) this.note("warning", "the file is too large to look for overlaps and unused space", null, null);
+    this.totalClusters = image.shape.blocks;
+    this.imageEndOffset = regions.places.reduce((end, { at, length }) => Math.max(end, at + length), 0);
+    for (const { text, at } of [...section.faults, ...regions.faults]) this.warning(text, at);
+    if (replay !== null) this.warning(`the log has ${replay.entries} entries to be replayed: the file was not closed`, HEADER_PLACES[0]);
+    if (!table.tracked) this.warning("the file is too large to look for overlaps and unused space");
   }
 
   addPiece(piece: TablePiece): void {
@@ -49,50 +44,35 @@ class Tally {
       const block = piece.firstBlock + (piece.first[run] as number);
       const at = piece.at[run] as number;
       const count = runBlocks(piece, run);
-      this.allocated += count;
+      this.allocatedClusters += count;
       if (kind !== DATA && kind !== PARTIAL) {
-        this.corruptions++;
-        this.note("corruption", this.table.reason(block, kind, at), this.table.entryAt(block), this.blockRange(block));
+        this.corruption(this.table.reason(block, kind, at), this.table.entryAt(block), this.blockRange(block));
         continue;
       }
-      if (this.expectedAt !== null && at !== this.expectedAt) this.fragmented++;
+      if (this.expectedAt !== null && at !== this.expectedAt) this.fragmentedClusters++;
       const end = at + count * blockBytes;
       this.expectedAt = end;
-      this.imageEnd = Math.max(this.imageEnd, Math.min(end, fileSize));
+      this.imageEndOffset = Math.max(this.imageEndOffset, Math.min(end, fileSize));
       if (end > fileSize)
-        this.note(
-          "warning",
-          `the last block lacks ${end - fileSize} bytes past the end of the disk`,
-          this.table.entryAt(block + count - 1),
-          null,
-        );
+        this.warning(`the last block lacks ${end - fileSize} bytes past the end of the disk`, this.table.entryAt(block + count - 1));
     }
-    for (const at of piece.bitmapAt) this.imageEnd = Math.max(this.imageEnd, at + MIB);
+    for (const at of piece.bitmapAt) this.imageEndOffset = Math.max(this.imageEndOffset, at + MIB);
   }
 
-  report(): CheckReport {
+  override report(): CheckReport {
     const kept = this.table.keptBlocks;
     if (kept !== null) {
       const text = `${kept.count} blocks have a place in the file but count as empty, the first by BAT entry ${entryOfBlock(kept.first, this.image.shape.ratio)}`;
-      this.note("warning", text, this.table.entryAt(kept.first), this.blockRange(kept.first));
+      this.warning(text, this.table.entryAt(kept.first), this.blockRange(kept.first));
     }
-    return {
-      leaks: this.countUnused(),
-      corruptions: this.corruptions,
-      allocatedClusters: this.allocated,
-      totalClusters: this.image.shape.blocks,
-      compressedClusters: 0,
-      fragmentedClusters: this.fragmented,
-      imageEndOffset: this.imageEnd,
-      findings: this.findings,
-    };
+    this.findUnused();
+    return super.report();
   }
 
   /** Blocks' worth of file, at least one for each stretch of it, that no table and no block uses. */
-  private countUnused(): number {
+  private findUnused(): void {
     const { table, image } = this;
-    let leaks = 0;
-    if (!table.tracked) return leaks;
+    if (!table.tracked) return;
     const mebibytes = Math.ceil(image.file.size / MIB);
     const isUsed = (place: number) => table.used.has(place) || table.kept.has(place);
     for (let place = 0; place < mebibytes; place++) {
@@ -100,18 +80,12 @@ class Tally {
       const first = place;
       while (place < mebibytes && !isUsed(place)) place++;
       const length = Math.min(place * MIB, image.file.size) - first * MIB;
-      leaks += Math.ceil(length / image.shape.blockBytes);
-      this.note("leak", `the ${length} bytes at ${first * MIB} are not used`, first * MIB, null);
+      this.leak(`the ${length} bytes at ${first * MIB} are not used`, first * MIB, Math.ceil(length / image.shape.blockBytes));
     }
-    return leaks;
   }
 
   private blockRange(block: number): Range {
     const { blockBytes, size } = this.image.shape;
     return { start: block * blockBytes, length: Math.min(blockBytes, size - block * blockBytes) };
-  }
-
-  private note(severity: Finding["severity"], text: string, at: number | null, guest: Range | null): void {
-    if (this.findings.length < MOST_FINDINGS) this.findings.push({ severity, text, at, guest });
   }
 }

@@ -1,10 +1,10 @@
 import type { ByteSource } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import { guidText } from "../../core/uuid.ts";
 import {
   ALIGNMENT,
   FILE_SIGNATURE,
   FileIdentifier,
-  guidText,
   HEADER_BYTES,
   HEADER_PLACES,
   HEADER_SECTION_BYTES,

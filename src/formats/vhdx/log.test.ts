@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { DiskError } from "../../core/errors.ts";
+import type { DiskError } from "../../core/errors.ts";
 import { diskBytes, diskOf, noise } from "../../testing/disks.ts";
+import { failure } from "../../testing/failure.ts";
 import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
 import { SparseFile } from "../../testing/sparse-file.ts";
@@ -42,14 +43,6 @@ async function sample(): Promise<SparseFile> {
   return image.files[0]!;
 }
 const open = (file: SparseFile) => vhdx.open(file, contextOf());
-const failure = (file: SparseFile): Promise<DiskError> =>
-  open(file).then(
-    () => expect.fail("the image was opened"),
-    (error: unknown) => {
-      expect(error).toBeInstanceOf(DiskError);
-      return error as DiskError;
-    },
-  );
 /** The first 4 KiB of the BAT with some entries replaced. */
 async function batSector(file: SparseFile, entries: Readonly<Record<number, Uint8Array>>): Promise<Uint8Array> {
   const sector = await file.read(BAT_AT, 4096);
@@ -148,7 +141,7 @@ describe("a log in use", () => {
   async function failureWithoutLog(file: SparseFile): Promise<DiskError> {
     const copy = file.copy();
     await patchHeaders(copy, 48, new Uint8Array(16));
-    return failure(copy);
+    return failure(open(copy));
   }
 
   test("the sequence may lie around the end of the log; entries before its tail count no more", async () => {
@@ -194,7 +187,11 @@ describe("a log in use", () => {
 
   test("no valid sequence is an error that says why", async () => {
     const file = await sample();
-    expect(await failure(file)).toMatchObject({ code: "corrupt", at: MIB, message: expect.stringContaining("no entry with this logGuid") });
+    expect(await failure(open(file))).toMatchObject({
+      code: "corrupt",
+      at: MIB,
+      message: expect.stringContaining("no entry with this logGuid"),
+    });
     const entry = logEntry({ sequence: 1, tail: 0, writes: [{ at: DATA_AT, data: sectorOf(1) }] });
     const damaged: [number, Uint8Array, string][] = [
       [88, Uint8Array.of(2), "sequenceNumber"],
@@ -208,10 +205,10 @@ describe("a log in use", () => {
     for (const [at, bytes, why] of damaged) {
       putInLog(file, 0, entry);
       file.write(MIB + at, bytes);
-      expect((await failure(file)).message).toContain(why);
+      expect((await failure(open(file))).message).toContain(why);
     }
     putInLog(file, 0, logEntry({ sequence: 4, tail: 8192, writes: [] }));
-    expect((await failure(file)).message).toContain("from one that is not there");
+    expect((await failure(open(file))).message).toContain("from one that is not there");
     file.write(MIB, new Uint8Array(8192));
     putInLog(file, 0, entry);
     await patchHeaders(
@@ -219,7 +216,7 @@ describe("a log in use", () => {
       48,
       LOG_GUID.map((byte) => byte ^ 1),
     );
-    expect((await failure(file)).message).toContain("no entry with this logGuid");
+    expect((await failure(open(file))).message).toContain("no entry with this logGuid");
   });
 
   test.each<[string, Parameters<typeof logEntry>[0]]>([
@@ -232,7 +229,7 @@ describe("a log in use", () => {
   ])("refused: %s", async (text, entry) => {
     const file = await sample();
     putInLog(file, 0, logEntry(entry));
-    expect(await failure(file)).toMatchObject({ code: "corrupt", at: MIB, message: expect.stringContaining(text) });
+    expect(await failure(open(file))).toMatchObject({ code: "corrupt", at: MIB, message: expect.stringContaining(text) });
   });
 
   test("a log that is too long, or holds too many writes, is told to be", async () => {
@@ -241,9 +238,9 @@ describe("a log in use", () => {
     file.write(8 * MIB, entry);
     file.truncate(80 * MIB);
     await patchHeaders(file, 68, Uint8Array.of(...u32(4 * MIB), ...u64(8 * MIB)));
-    expect(await failure(file)).toMatchObject({ code: "limit", at: 8 * MIB, message: expect.stringContaining("65536 writes") });
+    expect(await failure(open(file))).toMatchObject({ code: "limit", at: 8 * MIB, message: expect.stringContaining("65536 writes") });
     await patchHeaders(file, 68, u32(33 * MIB));
-    expect(await failure(file)).toMatchObject({ code: "limit", at: 8 * MIB, message: expect.stringContaining(`${33 * MIB} bytes`) });
+    expect(await failure(open(file))).toMatchObject({ code: "limit", at: 8 * MIB, message: expect.stringContaining(`${33 * MIB} bytes`) });
   });
 
   test("any writes, one over the other: as if they were carried out in their order", async () => {
@@ -278,7 +275,7 @@ describe("a log in use", () => {
       putInLog(file, at, entry);
     }
     const began = performance.now();
-    expect((await failure(file)).code).toBe("corrupt");
+    expect((await failure(open(file))).code).toBe("corrupt");
     expect(performance.now() - began).toBeLessThan(2000);
   });
 });

@@ -1,12 +1,12 @@
 import type { ByteSource } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import { guidText } from "../../core/uuid.ts";
 import { checksumOf, type HeaderSection } from "./header.ts";
 import type { Patch } from "./overlay.ts";
 import {
   DataSector,
   DESCRIPTOR_SIGNATURE,
   ENTRY_SIGNATURE,
-  guidText,
   LOG_SECTOR,
   LogDescriptor,
   LogEntry,

@@ -1,8 +1,7 @@
 import type { ByteSource, FileReference } from "../../core/model.ts";
+import { guidBytes, guidText } from "../../core/uuid.ts";
 import type { Place } from "./regions.ts";
 import {
-  guidBytes,
-  guidText,
   HAS_PARENT,
   hex,
   ITEM_IS_REQUIRED,
@@ -172,5 +171,8 @@ function readParent(file: string, { at, content }: Item): Parent {
   if (linkage === null) throw refuse(`has no parent_linkage that is a GUID, but "${keys["parent_linkage"] ?? ""}"`);
   const path = PATH_KEYS.find((key) => (keys[key] ?? "") !== "");
   if (path === undefined) throw refuse(`has none of the keys ${PATH_KEYS.join(", ")}`);
-  return { reference: { role: "parent", name: keys[path] as string, id: guidText(linkage), format: "vhdx" }, keys };
+  // While a parent is merged into its child, the child may lie over either. [MS-VHDX] 2.6.2.6.3
+  const second = guidText(guidBytes(keys["parent_linkage2"] ?? "") ?? new Uint8Array(16));
+  const otherIds = second === null ? {} : { otherIds: [second] };
+  return { reference: { role: "parent", name: keys[path] as string, id: guidText(linkage), format: "vhdx", ...otherIds }, keys };
 }

@@ -1,7 +1,9 @@
 import { DiskError } from "../../core/errors.ts";
+import { givenId, idOption } from "../../core/id-option.ts";
 import type { Loss, Occupancy, TargetOption, TargetSpec } from "../../core/model.ts";
+import { guidBytes } from "../../core/uuid.ts";
 import { tableEntries } from "./block-table.ts";
-import { ALIGNMENT, BAT_ENTRY_BYTES, chunkRatio, guidBytes, LARGEST_BLOCK, LARGEST_DISK, MIB, SMALLEST_BLOCK } from "./spec.ts";
+import { ALIGNMENT, BAT_ENTRY_BYTES, chunkRatio, LARGEST_BLOCK, LARGEST_DISK, MIB, SMALLEST_BLOCK } from "./spec.ts";
 
 const BLOCK_SIZES = ["1M", "2M", "4M", "8M", "16M", "32M", "64M", "128M", "256M"];
 /** Hyper-V's own choice; larger blocks make nothing better. */
@@ -40,13 +42,7 @@ export const OPTIONS: readonly TargetOption[] = [
     ],
     initial: "512",
   },
-  {
-    name: "id",
-    label: "Disk id",
-    help: "The virtual disk's UUID; empty: derived from the disk's content.",
-    choices: null,
-    initial: "",
-  },
+  idOption("Disk id", "The virtual disk's UUID; empty: derived from the disk's content."),
 ];
 
 /** A spec whose options have been checked. */
@@ -74,19 +70,24 @@ const BAT_AT = METADATA_AT + METADATA_BYTES;
 
 /** A `usage` error when the options are not the format's. */
 export function layoutOf({ size: asked, options }: Omit<TargetSpec, "identity">): VhdxLayout {
-  const { subformat = "dynamic", block_size: blockSize = "auto", logical_sector_size: sectorSize = "512", id = "" } = options;
+  const { subformat = "dynamic", block_size: blockSize = "auto", logical_sector_size: sectorSize = "512" } = options;
   const refuse = (name: string, value: string, expected: string) =>
     new DiskError("usage", `vhdx: ${name} is "${value}", expected ${expected}`);
   if (subformat !== "dynamic" && subformat !== "fixed") throw refuse("subformat", subformat, "dynamic or fixed");
   if (blockSize !== "auto" && !BLOCK_SIZES.includes(blockSize)) throw refuse("block_size", blockSize, `auto or ${BLOCK_SIZES.join(", ")}`);
   if (sectorSize !== "512" && sectorSize !== "4096") throw refuse("logical_sector_size", sectorSize, "512 or 4096");
-  const diskId = id === "" ? null : guidBytes(id);
-  if (id !== "" && (diskId === null || diskId.every((byte) => byte === 0)))
-    throw refuse("id", id, "a UUID such as 01234567-89ab-4cde-8f01-23456789abcd");
+  const id = givenId({ options });
+  if (id === null) throw refuse("id", options["id"] ?? "", "a UUID such as 01234567-89ab-4cde-8f01-23456789abcd");
   const sectorBytes = Number(sectorSize);
   const size = Math.ceil(asked / sectorBytes) * sectorBytes;
   const blockBytes = blockSize === "auto" ? unsettledBlock(size) : Number.parseInt(blockSize, 10) * MIB;
-  return { isFixed: subformat === "fixed", size, sectorBytes, diskId, ...blocksOf(size, blockBytes, sectorBytes) };
+  return {
+    isFixed: subformat === "fixed",
+    size,
+    sectorBytes,
+    diskId: id === "" ? null : guidBytes(id),
+    ...blocksOf(size, blockBytes, sectorBytes),
+  };
 }
 
 function blocksOf(size: number, blockBytes: number, sectorBytes: number) {

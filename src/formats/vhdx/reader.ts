@@ -1,13 +1,15 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, Extent, Json, Note, OpenContext, Volume } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
-import { BlockTable, DATA, HOLE, PARTIAL, runBlocks, runOf, type TablePiece, type TableShape, tableEntries, ZERO } from "./block-table.ts";
+import { runOf } from "../../core/table-runs.ts";
+import { guidText } from "../../core/uuid.ts";
+import { BlockTable, DATA, HOLE, PARTIAL, runBlocks, type TablePiece, type TableShape, tableEntries, ZERO } from "./block-table.ts";
 import { type HeaderSection, readHeaderSection } from "./header.ts";
 import { type Replay, readLog } from "./log.ts";
 import { type Metadata, readMetadata } from "./metadata.ts";
 import { type PatchedFile, patchFile } from "./overlay.ts";
 import { type Regions, readRegions } from "./regions.ts";
-import { BAT_ENTRY_BYTES, chunkRatio, guidText, problem } from "./spec.ts";
+import { BAT_ENTRY_BYTES, chunkRatio, problem } from "./spec.ts";
 
 /** Extents of one answer, about. */
 const MOST_EXTENTS = 4096;
@@ -90,16 +92,13 @@ function detailsOf({ section, replay, metadata }: VhdxImage): Readonly<Record<st
   };
 }
 
-function notesOn({ file, section, replay, regions, metadata }: VhdxImage, table: BlockTable): Note[] {
+function notesOn({ file, section, replay, regions }: VhdxImage, table: BlockTable): Note[] {
   const notes: Note[] = [...section.faults, ...regions.faults].map(({ text }) => ({ text: `${file.name}: ${text}`, severity: "warning" }));
   if (replay !== null)
     notes.push({
       text: `${file.name} was not closed: its log (${replay.entries} ${replay.entries === 1 ? "entry" : "entries"}) was replayed in memory, the file is left as it is.`,
       severity: "info",
     });
-  const other = metadata.parent?.keys["parent_linkage2"]?.toLowerCase();
-  if (other !== undefined && other !== metadata.parent?.keys["parent_linkage"]?.toLowerCase() && /[1-9a-f]/.test(other))
-    notes.push({ text: `${file.name} names a second id ${other} that its parent may have; only the first is taken.`, severity: "info" });
   if (!table.tracked) notes.push({ text: "The file is too large to look for blocks that lie over each other.", severity: "warning" });
   return notes;
 }
@@ -124,7 +123,7 @@ class Extents {
     const { blockBytes } = this.image.shape;
     const firstBlock = Math.floor(this.at / blockBytes);
     const piece = await this.table.piece(firstBlock);
-    for (let run = runOf(piece, firstBlock); run < piece.runs && !this.isFull(); run++) {
+    for (let run = runOf(piece, firstBlock - piece.firstBlock); run < piece.runs && !this.isFull(); run++) {
       const runStart = (piece.firstBlock + (piece.first[run] as number)) * blockBytes;
       const stop = Math.min(this.end, runStart + runBlocks(piece, run) * blockBytes);
       const kind = piece.kind[run] as number;

@@ -1,10 +1,10 @@
 import type { ByteSource } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import { guidText } from "../../core/uuid.ts";
 import { checksumOf, type Fault, type HeaderSection } from "./header.ts";
 import {
   ALIGNMENT,
   BAT_REGION,
-  guidText,
   HEADER_SECTION_BYTES,
   hex,
   METADATA_REGION,

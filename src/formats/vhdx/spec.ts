@@ -124,24 +124,6 @@ export const LocatorEntry = struct("le", { keyOffset: u32, valueOffset: u32, key
 /** Payload blocks per sector bitmap block: a power of two from 16 to 32768. */
 export const chunkRatio = (sectorBytes: number, blockBytes: number): number => (SECTORS_PER_BITMAP * sectorBytes) / blockBytes;
 
-const NIL = "00000000-0000-0000-0000-000000000000";
-
-/** A GUID as Windows prints it, its first three fields little-endian. Null for the nil GUID. */
-export function guidText(guid: Uint8Array): string | null {
-  const hex = (...places: number[]) => places.map((i) => (guid[i] as number).toString(16).padStart(2, "0")).join("");
-  const text = [hex(3, 2, 1, 0), hex(5, 4), hex(7, 6), hex(8, 9), hex(10, 11, 12, 13, 14, 15)].join("-");
-  return text === NIL ? null : text;
-}
-
-/** The bytes of a GUID in lower or upper case, with or without braces; null when the text is none. */
-export function guidBytes(text: string): Uint8Array<ArrayBuffer> | null {
-  const match = /^(\{?)([0-9a-f]{8})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{12})(\}?)$/i.exec(text);
-  if (match === null || (match[1] === "") !== (match[7] === "")) return null;
-  const hex = match.slice(2, 7).join("");
-  const places = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
-  return Uint8Array.from(places, (place) => Number.parseInt(hex.slice(place * 2, place * 2 + 2), 16));
-}
-
 /** Text without a terminator, as locators and the creator have it. */
 export function utf16Bytes(text: string): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(text.length * 2);

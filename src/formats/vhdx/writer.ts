@@ -2,6 +2,7 @@ import { BitSet } from "../../core/bit-set.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import { guidBytes, guidFrom } from "../../core/uuid.ts";
 import { entryOfBlock } from "./block-table.ts";
 import { checksumOf } from "./header.ts";
 import { LOG_AT, LOG_BYTES, layoutOf, METADATA_AT, METADATA_BYTES, type VhdxLayout } from "./options.ts";
@@ -96,8 +97,8 @@ function header({ identity }: TargetSpec, sequenceNumber: number, compute: Compu
       signature: v.HEADER_SIGNATURE,
       checksum: 0,
       sequenceNumber: BigInt(sequenceNumber),
-      fileWriteGuid: guidFrom(identity, 1),
-      dataWriteGuid: guidFrom(identity, 2),
+      fileWriteGuid: guidOf(identity, 1),
+      dataWriteGuid: guidOf(identity, 2),
       logGuid: new Uint8Array(16),
       logVersion: 0,
       version: 1,
@@ -131,7 +132,7 @@ function metadata(spec: TargetSpec, layout: VhdxLayout): { readonly table: Uint8
       content: joined([u32(blockBytes), u32(isFixed ? v.LEAVE_BLOCKS_ALLOCATED : 0)]),
     },
     { id: v.ITEMS.virtualDiskSize, flags: disk, content: joined([u32(size % 2 ** 32), u32(Math.floor(size / 2 ** 32))]) },
-    { id: v.ITEMS.virtualDiskId, flags: disk, content: diskId ?? guidFrom(spec.identity, 3) },
+    { id: v.ITEMS.virtualDiskId, flags: disk, content: diskId ?? guidOf(spec.identity, 3) },
     { id: v.ITEMS.logicalSectorSize, flags: disk, content: u32(sectorBytes) },
     // Hyper-V's choice, which keeps guests aligned to 4 KiB, where the disk has whole sectors of that size.
     { id: v.ITEMS.physicalSectorSize, flags: disk, content: u32(size % 4096 === 0 ? 4096 : 512) },
@@ -177,13 +178,8 @@ function summed(structure: Uint8Array, length: number, compute: Compute): Uint8A
 }
 
 function knownGuid(text: string): Uint8Array {
-  return v.guidBytes(text) as Uint8Array;
+  return guidBytes(text) as Uint8Array;
 }
 
-/** A version 4 GUID (RFC 9562) from the seed; `which` tells several of one image apart. The version stands in byte 7, as GUIDs are little-endian. */
-function guidFrom(identity: Uint8Array, which: number): Uint8Array {
-  const guid = Uint8Array.from({ length: 16 }, (_, i) => (identity[i] ?? 0) ^ (which * (i + 0x35)));
-  guid[7] = ((guid[7] as number) & 0x0f) | 0x40;
-  guid[8] = ((guid[8] as number) & 0x3f) | 0x80;
-  return guid;
-}
+/** A GUID from the seed; `which` tells several of one image apart. */
+const guidOf = (identity: Uint8Array, which: number): Uint8Array => guidFrom(identity.map((byte, i) => byte ^ (which * (i + 0x35))));

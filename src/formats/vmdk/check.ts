@@ -1,33 +1,16 @@
+import { CheckTally } from "../../core/check-tally.ts";
 import { DiskError } from "../../core/errors.ts";
-import { type ByteSource, type CheckReport, type Finding, type OpenContext, type Range, RUN_DATA, RUN_PACKED } from "../../core/model.ts";
+import { type ByteSource, type CheckReport, type OpenContext, type Range, RUN_DATA, RUN_PACKED } from "../../core/model.ts";
 import { type Directory, readDirectory } from "./directory.ts";
 import { GrainTables } from "./grain-tables.ts";
 import { openVmdk, type PlacedSparse } from "./reader.ts";
 import { GRAIN_HEADER_BYTES, GT_SECTORS, MARKER_GD, MARKER_GT, Marker, MOST_DIRECTORY_BYTES, SECTOR, tableSpan } from "./spec.ts";
 import { type SectorRange, UsedPlaces } from "./used-places.ts";
 
-const MOST_FINDINGS = 1000;
 /** Grain markers are looked up in pieces of the file of this size. */
 const WINDOW = 1 << 20;
 /** Footer marker, footer and end-of-stream marker end a stream. */
 const FOOTER_SECTORS = 3;
-
-/** What the checks of all extents add up to. */
-class Tally {
-  corruptions = 0;
-  leaks = 0;
-  allocated = 0;
-  total = 0;
-  compressed = 0;
-  fragmented = 0;
-  imageEnd = 0;
-  readonly findings: Finding[] = [];
-
-  find(finding: Finding): void {
-    if (finding.severity === "corruption") this.corruptions++;
-    if (this.findings.length < MOST_FINDINGS) this.findings.push(finding);
-  }
-}
 
 /**
  * Every entry of every table: in range, apart from the metadata and from all other grains; the redundant tables equal;
@@ -38,32 +21,23 @@ export async function checkVmdk(file: ByteSource, context: OpenContext, signal?:
   const volume = await openVmdk(file, context);
   if (volume.unsupported.length > 0)
     throw new DiskError("unsupported", `vmdk: cannot be checked here: ${volume.unsupported.join(", ")}`, { file: file.name });
-  const tally = new Tally();
-  for (const { severity, text } of volume.notes) if (severity === "warning") tally.find({ severity, text, at: null, guest: null });
+  const tally = new CheckTally();
+  for (const { severity, text } of volume.notes) if (severity === "warning") tally.warning(text);
   for (const placed of volume.sparse) {
     const end = await new SparseCheck(placed, tally, signal).run();
-    if (placed.extent.source === file) tally.imageEnd = end;
+    if (placed.extent.source === file) tally.imageEndOffset = end;
   }
-  if (tally.imageEnd === 0) tally.imageEnd = file.size;
+  if (tally.imageEndOffset === 0) tally.imageEndOffset = file.size;
   if (volume.sparse.length === 0) {
-    tally.total = volume.unit === 0 ? 0 : Math.ceil(volume.size / volume.unit);
-    tally.allocated = tally.total;
+    tally.totalClusters = volume.unit === 0 ? 0 : Math.ceil(volume.size / volume.unit);
+    tally.allocatedClusters = tally.totalClusters;
   }
-  return {
-    corruptions: tally.corruptions,
-    leaks: tally.leaks,
-    allocatedClusters: tally.allocated,
-    totalClusters: tally.total,
-    compressedClusters: tally.compressed,
-    fragmentedClusters: tally.fragmented,
-    imageEndOffset: tally.imageEnd,
-    findings: tally.findings,
-  };
+  return tally.report();
 }
 
 class SparseCheck {
   readonly #placed: PlacedSparse;
-  readonly #tally: Tally;
+  readonly #tally: CheckTally;
   readonly #signal: AbortSignal | undefined;
   readonly #tables: GrainTables;
   readonly #used = new UsedPlaces();
@@ -73,7 +47,7 @@ class SparseCheck {
   #badRecords = 0;
   #window = { at: 0, bytes: new Uint8Array(0) };
 
-  constructor(placed: PlacedSparse, tally: Tally, signal: AbortSignal | undefined) {
+  constructor(placed: PlacedSparse, tally: CheckTally, signal: AbortSignal | undefined) {
     this.#placed = placed;
     this.#tables = new GrainTables(placed.extent.source, placed.extent.directory);
     this.#tally = tally;
@@ -83,7 +57,7 @@ class SparseCheck {
   /** Where the last byte in use ends. */
   async run(): Promise<number> {
     const { header, directory, source } = this.#placed.extent;
-    this.#tally.total += Math.ceil(header.capacity / header.grain);
+    this.#tally.totalClusters += Math.ceil(header.capacity / header.grain);
     this.#end = Math.max(Math.min(source.size, header.overHead), directory.at + directory.count * directory.entryBytes);
     const redundant = await this.#redundantDirectory();
     const copies = redundant && new GrainTables(source, redundant);
@@ -99,12 +73,7 @@ class SparseCheck {
     }
     await this.#checkMarker(directory.at, MARKER_GD, "grain directory");
     if (!this.#used.isComplete)
-      this.#tally.find({
-        severity: "warning",
-        text: `${source.name} is so fragmented that shared and lost grains were not looked for throughout`,
-        at: null,
-        guest: null,
-      });
+      this.#tally.warning(`${source.name} is so fragmented that shared and lost grains were not looked for throughout`);
     await this.#reviewPlaces();
     return this.#end;
   }
@@ -135,12 +104,11 @@ class SparseCheck {
         this.#tally.leaks -= to - from;
         continue;
       }
-      this.#tally.find({
-        severity: "leak",
-        text: `${(to - from) * SECTOR} bytes at byte ${from * SECTOR} of ${source.name} belong to no grain and no table`,
-        at: from * SECTOR,
-        guest: null,
-      });
+      this.#tally.leak(
+        `${(to - from) * SECTOR} bytes at byte ${from * SECTOR} of ${source.name} belong to no grain and no table`,
+        from * SECTOR,
+        0,
+      );
     }
   }
 
@@ -173,12 +141,7 @@ class SparseCheck {
       return redundant;
     } catch (error) {
       if (!(error instanceof DiskError) || error.code !== "corrupt") throw error;
-      this.#tally.find({
-        severity: "warning",
-        text: `the redundant grain directory is damaged: ${error.message}`,
-        at: error.at ?? null,
-        guest: null,
-      });
+      this.#tally.warning(`the redundant grain directory is damaged: ${error.message}`, error.at ?? null);
       return null;
     }
   }
@@ -188,12 +151,7 @@ class SparseCheck {
     const start = this.#placed.start + index * tableSpan(header);
     const guest = { start, length: Math.min(tableSpan(header), header.capacity - index * tableSpan(header)) };
     if (redundant.kindOf(index) !== "table") {
-      this.#tally.find({
-        severity: "warning",
-        text: `the redundant directory lacks grain table ${index}`,
-        at: redundant.at + index * 4,
-        guest,
-      });
+      this.#tally.warning(`the redundant directory lacks grain table ${index}`, redundant.at + index * 4, guest);
       return;
     }
     this.#useTable(redundant, index);
@@ -202,7 +160,7 @@ class SparseCheck {
     if (differs < 0) return;
     const entry = Math.floor(differs / redundant.entryBytes);
     const text = `the redundant grain table ${index} differs from entry ${entry} on`;
-    this.#tally.find({ severity: "warning", text, at: redundant.tableAt(index) + entry * redundant.entryBytes, guest });
+    this.#tally.warning(text, redundant.tableAt(index) + entry * redundant.entryBytes, guest);
   }
 
   /** In a stream with all its markers, the sector before a table or directory says so. */
@@ -210,8 +168,7 @@ class SparseCheck {
     const { header, source, directory } = this.#placed.extent;
     if (!header.markers || at < directory.dataStart + SECTOR || !this.#hasTableMarkers()) return;
     const marker = Marker.read(await source.read(at - SECTOR, SECTOR, this.#signal));
-    if (marker.size !== 0 || marker.type !== type)
-      this.#tally.find({ severity: "warning", text: `the ${what} at byte ${at} has no marker before it`, at: at - SECTOR, guest: null });
+    if (marker.size !== 0 || marker.type !== type) this.#tally.warning(`the ${what} at byte ${at} has no marker before it`, at - SECTOR);
   }
 
   /** Directories before the grains are of writers that leave these markers out. */
@@ -250,15 +207,10 @@ class SparseCheck {
     const tally = this.#tally;
     const guest = this.#guestOf(index, entry);
     const bad = (text: string): void =>
-      tally.find({
-        severity: "corruption",
-        text: `grain table ${index}, entry ${entry}: ${text}`,
-        at: directory.tableAt(index) + entry * directory.entryBytes,
-        guest,
-      });
-    tally.allocated++;
+      tally.corruption(`grain table ${index}, entry ${entry}: ${text}`, directory.tableAt(index) + entry * directory.entryBytes, guest);
+    tally.allocatedClusters++;
     if (at === null) return bad("it is none of the kinds that there are");
-    if (header.compressed) tally.compressed++;
+    if (header.compressed) tally.compressedClusters++;
     const sector = (guest.start - this.#placed.start) / SECTOR;
     const needed = header.compressed ? await this.#recordLength(at, sector, bad) : guest.length;
     if (needed === null) {
@@ -270,7 +222,7 @@ class SparseCheck {
     else if (directory.firstMetadataIn(at, at + needed) < at + needed) bad(`the grain at byte ${at} lies on top of a grain table`);
     else {
       const sectors = Math.ceil(needed / SECTOR);
-      if (this.#lastEnd !== 0 && at !== this.#lastEnd) tally.fragmented++;
+      if (this.#lastEnd !== 0 && at !== this.#lastEnd) tally.fragmentedClusters++;
       this.#lastEnd = at + sectors * SECTOR;
       this.#end = Math.max(this.#end, at + needed);
       // The last grain of a disk has a whole grain's room, though its end may never have been written.
@@ -311,12 +263,11 @@ class SparseCheck {
       if (directory.kindOf(index) !== "table") continue;
       for (const { entry, at } of this.#grains(index, await this.#tables.read(index, this.#signal))) {
         if (at === null || !shared.some(([start, end]) => at / SECTOR < end && at / SECTOR + sectors > start)) continue;
-        this.#tally.find({
-          severity: "corruption",
-          text: `grain table ${index}, entry ${entry}: the grain at byte ${at} shares its place with another`,
-          at: directory.tableAt(index) + entry * directory.entryBytes,
-          guest: this.#guestOf(index, entry),
-        });
+        this.#tally.corruption(
+          `grain table ${index}, entry ${entry}: the grain at byte ${at} shares its place with another`,
+          directory.tableAt(index) + entry * directory.entryBytes,
+          this.#guestOf(index, entry),
+        );
       }
     }
   }

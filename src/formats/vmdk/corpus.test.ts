@@ -1,32 +1,16 @@
-import { createHash } from "node:crypto";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, FormatContext, Volume } from "../../core/model.ts";
+import { knownImages, rowsOf, seedHash } from "../../testing/corpus-images.ts";
 import { openFileSource } from "../../testing/file-source.ts";
-import { contextOf, readVolume } from "../../testing/image-harness.ts";
-import { corpusFolder, generatedFolder, readTable } from "../../testing/judges.ts";
+import { contentHash } from "../../testing/hashes.ts";
+import { contextOf } from "../../testing/image-harness.ts";
+import { generatedFolder } from "../../testing/judges.ts";
 import { vmdk } from "./index.ts";
 
 const MOST_BYTES = 256 << 20;
-const BLOCK = 64 << 10;
-
-/** SHA-256 over the blocks that are not all zero, each after its offset, and then the size. */
-function contentHash(bytes: Uint8Array): string {
-  const hash = createHash("sha256");
-  const number = (value: number) => {
-    const out = Buffer.alloc(8);
-    out.writeBigUInt64BE(BigInt(value));
-    return out;
-  };
-  const zero = Buffer.alloc(BLOCK);
-  for (let at = 0; at < bytes.length; at += BLOCK) {
-    const block = bytes.subarray(at, at + BLOCK);
-    if (Buffer.compare(block, zero.subarray(0, block.length)) !== 0) hash.update(number(at)).update(block);
-  }
-  return hash.update(number(bytes.length)).digest("hex");
-}
 
 /** Files beside the image, by verbatim name: what has a path in it is not found. */
 function besides(path: string): FormatContext {
@@ -54,9 +38,8 @@ async function openChain(path: string): Promise<readonly Volume[]> {
 const malformed = generatedFolder("malformed");
 if (malformed !== null)
   describe("malformed images", () => {
-    const rows =
-      malformed === null ? [] : readTable(readFileSync(join(malformed, "manifest.tsv"), "utf8")).filter(({ format }) => format === "vmdk");
-    const seed = malformed === null ? "" : readFileSync(join(malformed, "seed.nz_sha256"), "utf8").trim().slice(0, 63);
+    const rows = rowsOf(malformed, vmdk.id);
+    const seed = seedHash(malformed);
     test.each(rows.map((row) => [row["name"]!, row] as const))(
       "%s: an error that names the problem, or the seed's bytes",
       async (name, row) => {
@@ -66,10 +49,8 @@ if (malformed !== null)
           if (statSync(path).size < 4) throw new DiskError("wrong-format", "too short to be any image");
           const chain = await openChain(path);
           for (const { unsupported } of chain) if (unsupported.length > 0) throw new DiskError("unsupported", unsupported.join());
-          const hash = contentHash(await readVolume(chain));
-          outcome = hash.startsWith(seed)
-            ? `seed${chain[0]!.notes.length > 0 ? `, ${chain[0]!.notes[0]!.text}` : ""}`
-            : `OTHER ${chain[0]!.size}`;
+          const hash = await contentHash(chain);
+          outcome = hash === seed ? `seed${chain[0]!.notes.length > 0 ? `, ${chain[0]!.notes[0]!.text}` : ""}` : `OTHER ${chain[0]!.size}`;
         } catch (error) {
           if (!(error instanceof DiskError)) throw error;
           outcome = `error ${error.code}: ${error.message} @${error.at}`;
@@ -80,22 +61,11 @@ if (malformed !== null)
     );
   });
 
-/** Files that were made by other tools, and the hash of what they hold. */
-const corpus = corpusFolder();
-const generated = generatedFolder("small");
-const known = [
-  ...(corpus === null
-    ? []
-    : readTable(readFileSync(join(corpus, "manifest.tsv"), "utf8")).map((row) => ({ folder: join(corpus, "files"), row }))),
-  ...(generated === null
-    ? []
-    : readTable(readFileSync(join(generated, "manifest.tsv"), "utf8")).map((row) => ({ folder: generated, row }))),
-].filter(({ row }) => row["format"] === "vmdk" && /\.(vmdk|img)$/.test(row["name"]!));
+const known = knownImages(vmdk.id).filter(({ name }) => /\.(vmdk|img)$/.test(name));
 
 if (known.length > 0)
   describe("images of other tools", () => {
-    test.each(known.map(({ folder, row }) => [row["name"]!, folder, row] as const))("%s", async (name, folder, row) => {
-      const path = join(folder, name);
+    test.each(known)("$name", async ({ path, row }) => {
       const chain = await openChain(path).catch((error: unknown) => {
         if (error instanceof DiskError && row["expect"]?.startsWith("clear error")) return error;
         throw error;
@@ -110,6 +80,6 @@ if (known.length > 0)
       const report = await vmdk.check!(openFileSource(path), besides(path));
       expect(report.findings.filter(({ severity }) => severity !== "warning")).toEqual([]);
       if (row["nz_sha256"] === "-" || top.size > MOST_BYTES) return;
-      expect(contentHash(await readVolume(chain)).startsWith(row["nz_sha256"]!.slice(0, 63))).toBe(true);
+      expect(await contentHash(chain)).toBe(row["nz_sha256"]);
     });
   });

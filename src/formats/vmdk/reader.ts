@@ -1,5 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, Extent, FileReference, Json, Note, OpenContext, Volume } from "../../core/model.ts";
+import { countBefore } from "../../core/sorted.ts";
 import { type Descriptor, type ExtentLine, looksLikeDescriptor, NO_PARENT, parseDescriptor } from "./descriptor.ts";
 import { flatPart, type Part, reviewFlatFiles, type UsedRange, zeroPart } from "./flat.ts";
 import { openHosted } from "./hosted.ts";
@@ -242,13 +243,20 @@ function addSparse(assembly: Assembly, extent: SparseExtent, file: number, size:
 const cidText = (cid: number): string => cid.toString(16).padStart(8, "0");
 
 function parentOf(descriptor: Descriptor | null, unsupported: string[]): FileReference | null {
-  if (descriptor === null || descriptor.parentCid === NO_PARENT) return null;
-  const id = cidText(descriptor.parentCid);
-  if (descriptor.parentName === null || descriptor.parentName === "") {
-    unsupported.push(`a parent (CID ${id}) that the descriptor does not name`);
-    return null;
+  if (descriptor === null) return null;
+  const { parentCid, parentName, uuids } = descriptor;
+  const isLinked = parentCid !== NO_PARENT;
+  const hint = parentName ?? "";
+  // VirtualBox's snapshots state neither a CID nor a name.
+  if (uuids.parent !== null && (!isLinked || hint === "")) {
+    const name = hint === "" ? `{${uuids.parent}}.vmdk` : hint;
+    return { role: "parent", name, id: uuids.parent, format: "vmdk", version: uuids.parentModification };
   }
-  return { role: "parent", name: descriptor.parentName, id, format: "vmdk" };
+  if (!isLinked) return null;
+  const id = cidText(parentCid);
+  if (hint !== "") return { role: "parent", name: hint, id, format: "vmdk" };
+  unsupported.push(`a parent (CID ${id}) that the descriptor does not name`);
+  return null;
 }
 
 function toVolume(assembly: Assembly, variant: string, descriptor: Descriptor | null): VmdkVolume {
@@ -262,6 +270,8 @@ function toVolume(assembly: Assembly, variant: string, descriptor: Descriptor | 
     files,
     parent,
     identity: descriptor === null ? null : cidText(descriptor.cid),
+    otherIdentities: [descriptor?.uuids.image ?? null].filter((id) => id !== null),
+    version: descriptor?.uuids.modification ?? null,
     snapshots: [],
     unsupported,
     notes: [...(descriptor?.notes ?? []), ...assembly.notes],
@@ -314,13 +324,4 @@ function onDisk(error: DiskError, shift: number): DiskError {
 }
 
 /** The part that holds a place on the disk. */
-function partAt(parts: readonly Part[], place: number): number {
-  let low = 0;
-  let high = parts.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if ((parts[middle] as Part).start <= place) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
+const partAt = (parts: readonly Part[], place: number): number => countBefore(parts.length, (i) => (parts[i] as Part).start <= place) - 1;

@@ -5,6 +5,7 @@ import { memorySource } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, FileReference, Volume } from "../../core/model.ts";
 import { diskBytes, noise, type TestDisk } from "../../testing/disks.ts";
+import { failure } from "../../testing/failure.ts";
 import { checked, contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { vmdk } from "./index.ts";
 import { inflatedLength } from "./inflated-length.ts";
@@ -37,14 +38,6 @@ const text = (lines: string) => new TextEncoder().encode(lines);
 const descriptor = (extents: string, createType = "monolithicFlat", more = "") =>
   text(`# Disk DescriptorFile\nversion=1\nCID=0badcafe\nparentCID=ffffffff\n${more}createType="${createType}"\n\n${extents}\n`);
 
-async function failure(work: Promise<unknown>): Promise<DiskError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(DiskError);
-  return error as DiskError;
-}
 const expectSame = (a: Uint8Array, b: Uint8Array) => expect(Buffer.compare(a, b)).toBe(0);
 const changed = (bytes: Uint8Array, change: (view: DataView, copy: Uint8Array) => void) => {
   const copy = bytes.slice();

@@ -7,6 +7,7 @@ import { memorySource } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/model.ts";
 import { arbitraryDisk, diskBytes, noise, type TestDisk, unitsOf } from "../../testing/disks.ts";
+import { failure } from "../../testing/failure.ts";
 import { checked, contextOf, readVolume } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
 import { SparseFile } from "../../testing/sparse-file.ts";
@@ -123,14 +124,6 @@ const kinds = [
 const openDisk = (kind: string, line: string, size: number, extent: ByteSource, more?: string) =>
   vmdk.open(descriptor(kind, `RW ${size / SECTOR} ${line} "${extent.name}"`, more), contextOf([extent]));
 const same = (a: Uint8Array, b: Uint8Array) => expect(Buffer.compare(a, b)).toBe(0);
-async function failure(work: Promise<unknown>): Promise<DiskError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(DiskError);
-  return error as DiskError;
-}
 
 describe.each(kinds)("$kind", ({ kind, line, make }) => {
   test("the disk, and a check without findings", async () => {

@@ -4,6 +4,8 @@ import { DiskError } from "../../core/errors.ts";
 import { hexText } from "../../core/hex.ts";
 import type { ByteSource, Extent, FormatContext, Note, VerifyProgress, Volume } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import { firstAtLeast } from "../../core/sorted.ts";
+import { STANDALONE } from "../../core/standalone.ts";
 import { type DiskEntry, readDisks } from "./descriptor.ts";
 import { CHUNK, CHUNK_NAME, DESCRIPTOR } from "./spec.ts";
 
@@ -43,17 +45,13 @@ export async function openXva(file: ByteSource, context: FormatContext): Promise
   if (disks.length > 1)
     notes.push({ text: `This is ${disk.id}${disk.name && ` “${disk.name}”`}, one of ${disks.length} disks.`, severity: "info" });
   return {
+    ...STANDALONE,
     format: "xva",
     variant: "",
     size,
     unit: CHUNK,
     files: [file],
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes,
-    encrypted: false,
     details: { disk: disk.id, name: disk.name, chunks: list.numbers.length, disks: disks.map(({ id }) => id) },
     extents: async (start, length) => listExtents(list, disk.size, start, length),
     ...(hasSums && { verify: (progress, signal) => verifyChunks(file, list, disk, context.compute, progress, signal) }),
@@ -126,7 +124,7 @@ function listExtents({ numbers, places }: Chunks, diskSize: number, start: numbe
   const list: Extent[] = [];
   const end = start + length;
   let at = start;
-  for (let i = firstFrom(numbers, Math.floor(start / CHUNK)); at < end && list.length < MOST_EXTENTS; i++) {
+  for (let i = firstAtLeast(numbers, Math.floor(start / CHUNK)); at < end && list.length < MOST_EXTENTS; i++) {
     const number = numbers[i];
     const chunkStart = number === undefined ? end : Math.min(end, number * CHUNK);
     if (chunkStart > at) list.push({ kind: "hole", start: at, length: chunkStart - at });
@@ -137,17 +135,6 @@ function listExtents({ numbers, places }: Chunks, diskSize: number, start: numbe
     at = Math.max(at, stop);
   }
   return list;
-}
-
-/** Index of the first chunk with this number or a higher one. */
-function firstFrom(numbers: readonly number[], number: number): number {
-  let [low, high] = [0, numbers.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((numbers[middle] as number) < number) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 async function verifyChunks(
