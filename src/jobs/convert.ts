@@ -1,9 +1,9 @@
 import { DiskError } from "../core/errors.ts";
-import type { ByteSource, ImageWriter, Loss, Range, TargetSpec, Write } from "../core/model.ts";
+import type { Base, ByteSource, ImageWriter, Loss, Range, TargetSpec, Write } from "../core/model.ts";
 import type { BlockPool, Compute, DiskHash, ImageSink, LostRange } from "../core/ports.ts";
 import { formatById } from "../formats/registry.ts";
 import { coalesce, withoutZeros } from "./coalesce.ts";
-import { changedUnits, type Over } from "./delta.ts";
+import { baseOf, changedUnits, type Over } from "./delta.ts";
 import { createDeltaUnits, surveyChanges, unitWrites } from "./delta-units.ts";
 import { createDigest } from "./digest.ts";
 import { attachDisk, type Disk, requireReadable } from "./disk.ts";
@@ -13,7 +13,7 @@ import type { Report } from "./progress.ts";
 import { readDisk } from "./read.ts";
 import { type Survey, survey } from "./survey.ts";
 import { createMeasure, lossesOf, readOptions, targetOf, withoutSums } from "./target.ts";
-import { verifyImage } from "./verify.ts";
+import { openWritten, verifyImage } from "./verify.ts";
 import { blockOrders, MIN_GRAIN, ORDER_BYTES } from "./walk.ts";
 
 export interface ConvertRequest {
@@ -65,6 +65,8 @@ export interface ConvertResult {
   /** BLAKE3 of the virtual disk; null when its zeros would have cost more than the data. */
   readonly blake3: Uint8Array | null;
   readonly lost: readonly LostRange[];
+  /** What a layer over the result would state about it; null: the format has no layers. */
+  readonly base: Base | null;
 }
 
 const IDENTITY_BYTES = 256 << 10;
@@ -180,8 +182,9 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
       written.hash === null
         ? null
         : await finishHash(written.hash, ports, signal, () => report({ phase: "hash", done: total, total, position: plan.disk.size }));
+    const base = target.overBase === undefined ? null : baseOf(await openWritten(files, expected, ports.compute), plan.request.name);
     await sink.commit();
-    return { files: fileFacts(files), written: written.bytes, verified: plan.request.verify, blake3, lost: written.lost };
+    return { files: fileFacts(files), written: written.bytes, verified: plan.request.verify, blake3, lost: written.lost, base };
   } catch (error) {
     await sink.abort(error).catch(() => {}); // what went wrong first is what the user has to know
     throw error;

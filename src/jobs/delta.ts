@@ -1,7 +1,7 @@
-import type { Base, Range, Volume } from "../core/model.ts";
+import type { Base, Origin, Range, Volume } from "../core/model.ts";
 import type { BlockPool } from "../core/ports.ts";
 import { differingPieces } from "./compare.ts";
-import { createDisk, type Disk } from "./disk.ts";
+import type { Disk } from "./disk.ts";
 import type { Report } from "./progress.ts";
 import { mapRuns } from "./walk.ts";
 
@@ -92,6 +92,16 @@ export async function differingRanges(
   return ranges;
 }
 
-/** The delta as it was written, over the base's layers. */
-export const overBase = (delta: Volume, over: Over, disk: Disk, merge: Parameters<typeof createDisk>[1]): Disk =>
-  createDisk([delta, ...over.disk.chain], merge, [], disk.size);
+/**
+ * At which level of the disk's chain the base lies, when both were opened from the same files: then the base's share of the data is known
+ * without reading any. Null: it is another disk.
+ */
+export function levelOf(base: Disk, disk: Disk): number | null {
+  const level = disk.chain.length - base.chain.length;
+  return level > 0 && base.chain.every((volume, i) => sameFiles(volume, disk.chain[level + i] as Volume)) ? level : null;
+}
+
+function sameFiles({ files: a }: Volume, { files: b }: Volume): boolean {
+  return a.length === b.length && a.every((file, i) => file === b[i] || (file.origin !== null && isSameOrigin(file.origin, b[i]?.origin)));
+}
+const isSameOrigin = (a: Origin, b: Origin | null | undefined): boolean => b != null && a.handle === b.handle && a.at === b.at;

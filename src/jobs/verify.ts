@@ -3,7 +3,6 @@ import { plainName } from "../core/file-name.ts";
 import type { ByteSource, Range, Volume } from "../core/model.ts";
 import type { BlockPool, Compute } from "../core/ports.ts";
 import { openImage } from "../formats/registry.ts";
-import { openDisk } from "./chain.ts";
 import type { Over } from "./delta.ts";
 import { createDigest, type DiskDigest, REGION } from "./digest.ts";
 import { attachDisk, createDisk, type Disk } from "./disk.ts";
@@ -32,14 +31,9 @@ export async function verifyImage(
   signal: AbortSignal,
 ): Promise<void> {
   const main = files[0] as ByteSource;
-  const resolve = async ({ name }: { readonly name: string }) => files.find((file) => file.name === name) ?? null;
-  const { wrapping, format, changes } = expected;
-  const innerFormat = wrapping === null ? undefined : format;
-  const context = { resolve, compute, innerFormat, anySize: true };
-  const disk =
-    changes === undefined
-      ? await openDisk(main, context, wrapping ?? format)
-      : await openDelta(main, await openImage(main, context, wrapping ?? format), changes.over, compute);
+  const { changes } = expected;
+  const written = await openWritten(files, expected, compute);
+  const disk = changes === undefined ? createDisk([written], compute.mergeLayers) : openDelta(main, written, changes.over, compute);
   if (disk.size !== expected.size)
     throw new DiskError("io", `${main.name}: written with a virtual size of ${disk.size} bytes instead of ${expected.size}`, {
       file: main.name,
@@ -86,8 +80,19 @@ export async function verifyImage(
   }
 }
 
+/** The image that was just written, its base not looked for. */
+export function openWritten(
+  files: readonly ByteSource[],
+  { wrapping, format }: Pick<Expected, "wrapping" | "format">,
+  compute: Compute,
+): Promise<Volume> {
+  const resolve = async ({ name }: { readonly name: string }) => files.find((file) => file.name === name) ?? null;
+  const innerFormat = wrapping === null ? undefined : format;
+  return openImage(files[0] as ByteSource, { resolve, compute, innerFormat, anySize: true }, wrapping ?? format);
+}
+
 /** The delta over the base that it was made for; it must name that base as it was told to. */
-async function openDelta(main: ByteSource, delta: Volume, over: Over, { mergeLayers }: Compute): Promise<Disk> {
+function openDelta(main: ByteSource, delta: Volume, over: Over, { mergeLayers }: Compute): Disk {
   const { name, identity } = over.base;
   const parent = delta.parent;
   if (parent === null || plainName(parent.name) !== name || (parent.id !== null && parent.id !== identity))
