@@ -10,5 +10,7 @@ export default defineConfig({
     include: ["src/**/*.test.ts", "scripts/**/*.test.mjs"],
     exclude: [...configDefaults.exclude, ...(existsSync(malformed) ? [] : ["**/corpus.test.ts"])],
     testTimeout: 60_000,
+    // Without it one core stays free, which is half of a small machine.
+    maxWorkers: "100%",
   },
 });

@@ -81,7 +81,7 @@ const context = {
 };
 const report = createReport(given.filter);
 if (!existsSync(program)) await report.section("program", async (section) => section.fail(program, "is not built"));
-else for (const name of wanted) await report.section(name, (section) => SECTIONS[name](section, context));
+else await Promise.all(wanted.map((name) => report.section(name, (section) => SECTIONS[name](section, context))));
 
 const passed = report.sections.reduce((sum, section) => sum + section.passed, 0);
 const failures = report.sections.flatMap((section) => section.failures);

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
@@ -29,4 +30,10 @@ export function which(name) {
     }
   }
   return null;
+}
+
+/** The full path of a Python 3 that has the module, or null. Debian's modules are there for Debian's own Python only. */
+export function pythonWith(module) {
+  const pythons = [which("python3"), "/usr/bin/python3"];
+  return pythons.find((path) => path !== null && spawnSync(path, ["-c", `import ${module}`]).status === 0) ?? null;
 }

@@ -30,7 +30,12 @@ export const judges = {
   pigz: "pigz",
   bzip2: "bzip2",
   zip: "zip",
+  bximage: "bximage",
+  create_compressed_fs: "cloop-utils",
 };
+
+/** Modules of Debian's Python that judge likewise, and the Debian package of each. */
+export const pythonModules = { pyvhdi: "python3-libvhdi" };
 
 /** A browser without any font draws no text and may not even start. */
 export const browserPackages = ["chromium", "fonts-dejavu-core"];

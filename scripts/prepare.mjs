@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { findBrowser } from "./browser.mjs";
 import { root, run, runNode } from "./child.mjs";
-import { which, widenPath } from "./executables.mjs";
-import { browserPackages, judges } from "./judges.mjs";
+import { pythonWith, which, widenPath } from "./executables.mjs";
+import { browserPackages, judges, pythonModules } from "./judges.mjs";
 
 const [major, minor] = process.versions.node.split(".").map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
@@ -45,7 +45,11 @@ const ownBrowser = async () => {
 
 const isDebianRoot = () => process.getuid?.() === 0 && existsSync("/etc/debian_version") && which("apt-get") !== null;
 
-const missingJudges = () => Object.keys(judges).filter((name) => which(name) === null);
+/** Those that are not there, as [name, Debian package]. */
+const missingJudges = () => [
+  ...Object.entries(judges).filter(([name]) => which(name) === null),
+  ...Object.entries(pythonModules).filter(([name]) => pythonWith(name) === null),
+];
 
 async function aptInstall(packages) {
   console.log(`Installing Debian packages: ${packages.join(" ")} …`);
@@ -71,14 +75,14 @@ export async function ensureTestTools({ browser, tools }) {
   const lacksBrowser = () => browser && findBrowser(own) === null;
   const lacking = () => (tools ? missingJudges() : []);
   if (isDebianRoot()) {
-    const packages = [...new Set(lacking().map((name) => judges[name])), ...(lacksBrowser() ? browserPackages : [])];
+    const packages = [...new Set(lacking().map(([, debian]) => debian)), ...(lacksBrowser() ? browserPackages : [])];
     if (packages.length > 0) await aptInstall(packages);
   }
   if (lacksBrowser()) {
     console.log("Installing a browser for the tests …");
     await runNode("node_modules/@playwright/test/cli.js", ["install", "--no-shell", "chromium"]);
   }
-  const missing = lacking().map((name) => ({ name: `judge ${name}`, reason: `not installed (Debian package ${judges[name]})` }));
+  const missing = lacking().map(([name, debian]) => ({ name: `judge ${name}`, reason: `not installed (Debian package ${debian})` }));
   if (lacksBrowser())
     missing.push({ name: "browser", reason: "no Chromium found or installed, so no e2e test runs; CHROMIUM_PATH can name one" });
   return missing;

@@ -36,13 +36,8 @@ export async function checkBehaviour(section, context) {
   const disk = join(work, "disk.raw");
   await makeDisk("odd", disk, context.judges);
   const all = { ...context, section, folder, disk };
-  await checkSources(all);
-  await checkTargets(all);
-  await checkFullDisk(all);
-  await checkInterrupts(all);
-  await checkTruncation(all);
-  await checkReproducible(all);
-  await checkMemory(all);
+  const parts = [checkSources, checkTargets, checkFullDisk, checkInterrupts, checkTruncation, checkReproducible, checkMemory];
+  await Promise.all(parts.map((check) => check(all)));
 }
 
 /** An image of each format, made by the program itself from the given disk. */

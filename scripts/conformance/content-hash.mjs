@@ -4,15 +4,21 @@
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { finished } from "node:stream/promises";
+import { inTurn } from "./programs.mjs";
 
 const BLOCK = 1 << 16;
 const PIECE = 4 << 20;
 const ZEROS = Buffer.alloc(PIECE);
 
-/** With the corpus' own tool, which skips holes, where it and perl are there; by reading everything elsewhere. */
-export const contentHash = (path, tool) => (tool === null ? hashByReading(path) : hashByTool(path, tool));
+/** What is read faster than a program starts. */
+const SMALL = 64 << 20;
+
+/** With the corpus' own tool, which skips holes, where it and perl are there; by reading everything elsewhere and of small disks. */
+export const contentHash = (path, tool) =>
+  tool === null || statSync(path).size <= SMALL ? hashByReading(path) : inTurn(() => hashByTool(path, tool));
 
 export async function hashByTool(path, tool) {
   const hash = createHash("sha256");

@@ -1,10 +1,11 @@
 /** Section "matrix": every variant that qemu-img writes is read, every variant that Spindle writes is what other programs read. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pythonWith } from "../executables.mjs";
 import { makeDisk } from "./disks.mjs";
 import { checkExitCodes } from "./exit-codes.mjs";
 import { infoFaults, mapFaults } from "./facts.mjs";
-import { libvhdiPython, OPINION_PROGRAMS } from "./opinions.mjs";
+import { OPINION_PROGRAMS } from "./opinions.mjs";
 import { forEachOf } from "./report.mjs";
 import { isFull, REPRESENTATIVES, tableFaults, targets } from "./targets.mjs";
 import { PASSPHRASE, readableVariants } from "./variants.mjs";
@@ -26,9 +27,8 @@ export async function checkMatrix(section, context) {
     return;
   }
   for (const name of OPINION_PROGRAMS) if (judges[name] === null) section.skip(`judge ${name}`, "not installed");
-  const python = await libvhdiPython();
-  // A second opinion on top of qemu-img, 7-Zip and vhdiinfo; rows that nobody judges fail in any case.
-  if (python === null) console.log("matrix: libvhdi's Python module (python3-libvhdi) is not installed; the other judges decide");
+  const python = pythonWith("pyvhdi");
+  if (python === null) section.skip("judge libvhdi", "its Python module is not installed (Debian package python3-libvhdi)");
   for (const name of ["sfdisk", "mkfs.ext4"]) if (judges[name] === null) section.skip(`${name} content`, "not installed");
   const disks = join(work, "disks");
   mkdirSync(disks, { recursive: true });
@@ -38,13 +38,15 @@ export async function checkMatrix(section, context) {
   const passphrase = join(work, "passphrase");
   writeFileSync(passphrase, PASSPHRASE);
   const all = { ...context, section, qemuImg: judges["qemu-img"], disks, python, passphrase };
-  await forEachOf([...readableVariants().entries()], ([i, variant]) => checkRead(all, variant, join(work, `read-${i}`)));
-  await forEachOf([...targets().entries()], ([i, target]) => checkWrite(all, target, join(work, `write-${i}`)));
-  await checkPairs(all);
-  await section.row("measure knows qemu-img's compression_type", async () =>
-    successFault(await spindle(["measure", "--size", "1G", "-O", "qcow2", "-o", "compression_type=zstd"])),
-  );
-  await checkExitCodes(all);
+  await Promise.all([
+    forEachOf([...readableVariants().entries()], ([i, variant]) => checkRead(all, variant, join(work, `read-${i}`))),
+    forEachOf([...targets().entries()], ([i, target]) => checkWrite(all, target, join(work, `write-${i}`))),
+    checkPairs(all),
+    checkExitCodes(all),
+    section.row("measure knows qemu-img's compression_type", async () =>
+      successFault(await spindle(["measure", "--size", "1G", "-O", "qcow2", "-o", "compression_type=zstd"])),
+    ),
+  ]);
 }
 
 /** A row with a folder of its own, which goes when it ends. */

@@ -5,7 +5,6 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { which } from "../executables.mjs";
 import { ending, oneLine, runProgram } from "./programs.mjs";
 
 /** Names of 7-Zip's readers. */
@@ -123,13 +122,6 @@ const INSPECTORS = [
 
 /** Names of the programs that are asked when they are there. */
 export const OPINION_PROGRAMS = [...new Set([...UNPACKERS, ...INSPECTORS].map(({ name }) => name)), "sha256sum"];
-
-/** A Python that has libvhdi's module, or null. */
-export async function libvhdiPython() {
-  for (const path of new Set([which("python3"), "/usr/bin/python3"]))
-    if (path !== null && (await runProgram(path, ["-c", "import pyvhdi"])).code === 0) return path;
-  return null;
-}
 
 /**
  * What is wrong with `image` (a path) in the eyes of every program that knows its kind. `disk`: path of the raw disk. `windows`: what

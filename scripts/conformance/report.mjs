@@ -47,8 +47,8 @@ function recorder(rows, filter) {
   return section;
 }
 
-/** Runs `action` over the items, two at a time unless told otherwise. */
-export async function forEachOf(items, action, width = 2) {
+/** Runs `action` over the items, a few at a time; `width` bounds what they have in memory and on the disk, not the load. */
+export async function forEachOf(items, action, width = 3) {
   const rest = items[Symbol.iterator]();
   const lane = async () => {
     for (const item of rest) await action(item);
