@@ -33,7 +33,7 @@ export const check: Verb = {
     if (path === undefined || more.length > 0) throw new DiskError("usage", "check takes one file");
     const file = await session.openFile(path);
     const opening = await readOpening(given);
-    const context = session.context(path, opening);
+    const context = await session.context(path, opening);
     // What is wrong with the image is for the check to tell.
     const named = opening.member === undefined ? null : await openImage(file, context, given.value("from")).catch(() => null);
     if (named !== null) requireMember(opening, [named]);

@@ -2,18 +2,21 @@ import { realpath, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { DiskError } from "../core/errors.ts";
 import { targetById } from "../formats/registry.ts";
-import { type ConvertRequest, planConvert, runConvert } from "../jobs/convert.ts";
+import { type ConvertPlan, type ConvertPorts, type ConvertRequest, planConvert, runConvert } from "../jobs/convert.ts";
 import type { Disk } from "../jobs/disk.ts";
+import { convertChain } from "../jobs/keep-chain.ts";
 import type { Report } from "../jobs/progress.ts";
 import { salvageReport } from "../jobs/salvage-report.ts";
 import { createFileSink } from "../platform/node/file-sink.ts";
 import { reasonOf } from "../platform/node/file-source.ts";
+import { presetById } from "../presets/index.ts";
 import { type Arguments, type OptionSpec, parseArguments } from "./arguments.ts";
 import { creationOptions, TARGET } from "./creation-options.ts";
 import { asksForOptions, formatHelp } from "./format-help.ts";
 import { FROM, OPENING, readOpening, requireMember, snapshotName } from "./opening.ts";
 import { hex, isJson, OUTPUT, PROGRESS, printJson, printRemark, printText } from "./output.ts";
 import type { Session } from "./session.ts";
+import { BASE, baseFor, printSteps, SHAPING, shapedDisk } from "./shaping.ts";
 import type { Verb } from "./verb.ts";
 
 export const SALVAGE: OptionSpec = {
@@ -29,6 +32,13 @@ const OPTIONS = {
   salvage: SALVAGE,
   noVerify: { names: ["--no-verify"], kind: "flag", help: "do not read back what was written" },
   noSourceCheck: { names: ["--no-source-check"], kind: "flag", help: "do not compare checksums over whole files of the source first" },
+  ...SHAPING,
+  ...BASE,
+  keepChain: {
+    names: ["--keep-chain"],
+    kind: "flag",
+    help: "write every layer as an image of its own: DST, and DST-1, DST-2 … from the base on",
+  },
   ...OPENING,
   output: OUTPUT,
 } as const;
@@ -41,7 +51,9 @@ export const convert: Verb = {
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
-    const wanted = given.value("to") ?? "raw";
+    const preset = given.value("preset");
+    if (preset !== undefined && given.value("to") !== undefined) throw new DiskError("usage", "--preset chooses the format: leave -O out");
+    const wanted = preset === undefined ? (given.value("to") ?? "raw") : presetById(preset).format;
     if (asksForOptions(given.list("options"))) {
       printText(formatHelp(wanted));
       return 0;
@@ -50,17 +62,29 @@ export const convert: Verb = {
     if (!source || !named || more.length > 0) throw new DiskError("usage", "convert takes one source and one target");
     const format = targetById(wanted).id;
     const opening = { ...(await readOpening(given)), snapshot: snapshotName(given.value("snapshot")) };
-    const disk = await session.openDisk(source, given.value("from"), opening);
-    requireMember(opening, [disk.chain[0]]);
+    const opened = await session.openDisk(source, given.value("from"), opening);
+    requireMember(opening, [opened.chain[0]]);
+    const shaped = await shapedDisk(opened, { source, target: named }, given, session);
+    const { disk } = shaped;
+    const options = creationOptions(format, given.list("options"), given.has("compress"));
     const request = {
       format,
-      options: creationOptions(format, given.list("options"), given.has("compress")),
+      options: { ...shaped.preset?.request.options, ...options },
       name: basename(named),
       salvage: given.has("salvage"),
       verify: !given.has("noVerify"),
       checkSource: !given.has("noSourceCheck"),
+      over: await baseFor(disk, named, given, opening, session),
     };
-    return writeConverted({ disk, request, sourceName: basename(source), target: named }, given, session);
+    const order = { disk, request, sourceName: basename(source), target: named };
+    if (given.has("keepChain")) {
+      if (disk !== opened || request.over !== undefined)
+        throw new DiskError("usage", "--keep-chain writes the layers as they are: no --size, --slim, --preset or -B");
+      return writeChain(order, given, session);
+    }
+    const code = await writeConverted(order, given, session);
+    if (shaped.preset !== null && !isJson(given)) printSteps(shaped.preset);
+    return code;
   },
 };
 
@@ -81,18 +105,9 @@ export async function writeConverted(order: Order, given: Arguments, session: Se
   const request = { ...order.request, name: basename(target) };
   const plan = await planConvert(disk, request, session, session.signal);
   const report = `${target}.salvage.txt`;
-  const outputs = [...plan.files.map((name) => join(dirname(target), name)), ...(request.salvage ? [report] : [])];
-  for (const output of outputs) await requireOtherFile(output, await session.openedPaths());
-  await requireFree(outputs);
-  const blocked = plan.losses.some((loss) => loss.severity === "blocker");
-  for (const loss of blocked ? [] : plan.losses) printRemark(`note: ${loss.what}: ${loss.why}`);
+  await announce(plan, dirname(target), request.salvage ? [report] : [], session);
   for (const note of disk.notes) if (note.severity === "warning") printRemark(`warning: ${note.text}`);
-  const ports = {
-    pool: session.pool,
-    compute: session.compute,
-    createSink: (files: readonly string[]) => createFileSink(dirname(target), files, () => session.checkUnchanged()),
-    breathe: () => new Promise<void>((resolve) => setImmediate(resolve)),
-  };
+  const ports = portsIn(dirname(target), session);
   const result = await runConvert(plan, ports, given.has("progress") ? printProgress() : () => {}, session.signal);
   if (given.has("progress")) process.stdout.write("    (100.00/100%)\n");
   if (result.lost.length > 0) await writeReport(report, salvageReport(sourceName, basename(target), result.lost), result.lost.length);
@@ -102,6 +117,41 @@ export async function writeConverted(order: Order, given: Arguments, session: Se
   }
   return 0;
 }
+
+/** The same for every layer of a chain; the base's file has the number 1. */
+async function writeChain({ disk, request, target }: Order, given: Arguments, session: Session): Promise<number> {
+  const [stem, extension] = splitExtension(basename(target));
+  const names = disk.chain.map((_, i) => (i === disk.chain.length - 1 ? basename(target) : `${stem}-${i + 1}${extension}`));
+  for (const note of disk.notes) if (note.severity === "warning") printRemark(`warning: ${note.text}`);
+  const folder = dirname(target);
+  const report = given.has("progress") ? printProgress() : () => {};
+  const onPlan = (plan: ConvertPlan) => announce(plan, folder, [], session);
+  const results = await convertChain(disk, { ...request, names }, portsIn(folder, session), onPlan, report, session.signal);
+  const layers = results.map(({ files, written, verified }) => ({ files, written, verified }));
+  if (isJson(given)) printJson({ format: request.format, "virtual-size": disk.size, layers });
+  return 0;
+}
+
+function splitExtension(name: string): [stem: string, extension: string] {
+  const dot = name.lastIndexOf(".");
+  return dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
+}
+
+/** Refuses to write over what is read or was not named, and says what the target cannot carry. */
+async function announce(plan: ConvertPlan, folder: string, reports: readonly string[], session: Session): Promise<void> {
+  const outputs = [...plan.files.map((name) => join(folder, name)), ...reports];
+  for (const output of outputs) await requireOtherFile(output, await session.openedPaths());
+  await requireFree(outputs);
+  const blocked = plan.losses.some((loss) => loss.severity === "blocker");
+  for (const loss of blocked ? [] : plan.losses) printRemark(`note: ${loss.what}: ${loss.why}`);
+}
+
+const portsIn = (folder: string, session: Session): ConvertPorts => ({
+  pool: session.pool,
+  compute: session.compute,
+  createSink: (files) => createFileSink(folder, files, () => session.checkUnchanged()),
+  breathe: () => new Promise<void>((resolve) => setImmediate(resolve)),
+});
 
 /** A file that the user did not name is replaced only together with the one that was named: it belongs to that image. */
 async function requireFree([main, ...others]: readonly string[]): Promise<void> {

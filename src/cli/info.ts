@@ -2,13 +2,15 @@ import { basename } from "node:path";
 import { DiskError } from "../core/errors.ts";
 import type { Volume } from "../core/model.ts";
 import { openImage } from "../formats/registry.ts";
-import { parseArguments } from "./arguments.ts";
+import { type Arguments, parseArguments } from "./arguments.ts";
 import { FROM, OPENING, readOpening, requireMember } from "./opening.ts";
 import { humanSize, isJson, OUTPUT, printJson, printLine } from "./output.ts";
+import type { Session } from "./session.ts";
 import type { Verb } from "./verb.ts";
 
 const OPTIONS = {
   from: FROM,
+  chain: { names: ["--backing-chain"], kind: "flag", help: "describe every parent too, the newest first" },
   ...OPENING,
   output: OUTPUT,
 } as const;
@@ -26,16 +28,34 @@ export const info: Verb = {
     if (path === undefined || more.length > 0) throw new DiskError("usage", "info takes one file");
     const file = await session.openFile(path);
     const opening = await readOpening(given);
-    const volume = await openImage(file, session.context(path, opening), given.value("from"));
+    const volume = await openImage(file, await session.context(path, opening), given.value("from"));
     requireMember(opening, [volume]);
     // As qemu-img counts: the extents of a VMDK belong to the image, an external data file does not.
     const allocated = volume.format === "vmdk" ? session.allocated() : file.allocated;
-    const facts = factsOf(path, allocated, volume);
-    if (isJson(given)) printJson(facts);
-    else printHuman(facts, volume);
+    const top = { volume, facts: factsOf(path, allocated, volume) };
+    const layers = given.has("chain") ? [top, ...(await layersBelow(path, given, session))] : [top];
+    if (isJson(given)) printJson(given.has("chain") ? layers.map(({ facts }) => facts) : top.facts);
+    else
+      for (const [i, layer] of layers.entries()) {
+        if (i > 0) printLine();
+        printHuman(layer.facts, layer.volume);
+      }
     return 0;
   },
 };
+
+/** Every parent, the newest first. */
+async function layersBelow(path: string, given: Arguments, session: Session) {
+  const { chain } = await session.openDisk(path, given.value("from"), await readOpening(given));
+  const layers = [];
+  for (const volume of chain.slice(1)) {
+    const [main] = volume.files;
+    const place = main?.origin?.handle;
+    const file = typeof place === "string" ? await session.openFile(place) : null;
+    layers.push({ volume, facts: factsOf(typeof place === "string" ? place : (main?.name ?? ""), file?.allocated ?? 0, volume) });
+  }
+  return layers;
+}
 
 function factsOf(path: string, allocated: number, volume: Volume) {
   const { parent, snapshots, details } = volume;

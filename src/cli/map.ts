@@ -25,8 +25,8 @@ interface Entry {
   readonly data: boolean;
   readonly compressed: boolean;
   readonly offset?: number;
-  /** File that holds the data; only in the human form. */
-  readonly file: string;
+  /** File that holds the data; of zeros, the image that says so. qemu-img has no such field. Undefined: no layer holds anything. */
+  readonly file: string | undefined;
 }
 
 export const map: Verb = {
@@ -49,10 +49,8 @@ export const map: Verb = {
     let first = true;
     if (!json) printLine(`${"Offset".padEnd(16)}${"Length".padEnd(16)}${"Mapped to".padEnd(16)}File`);
     for await (const entry of entries(disk, start, end, session.signal)) {
-      if (json) {
-        const { file: _, ...fields } = entry;
-        printLine(`${first ? "[" : ","}${JSON.stringify(fields)}`);
-      } else if (entry.data)
+      if (json) printLine(`${first ? "[" : ","}${JSON.stringify(entry)}`);
+      else if (entry.data)
         printLine(
           `${hex(entry.start)}${hex(entry.length)}${entry.offset === undefined ? unplaced(entry).padEnd(16) : hex(entry.offset)}${entry.file}`,
         );
@@ -88,8 +86,17 @@ function entryOf(disk: Disk, { volume, extent }: Run): Entry {
   const { start, length } = extent;
   const depth = Math.min(volume, disk.chain.length - 1);
   if (extent.kind === "zero")
-    return { start, length, depth, present: extent.allocated, zero: true, data: false, compressed: false, file: "" };
-  const file = disk.chain[volume]?.files[extent.file]?.name ?? "";
+    return {
+      start,
+      length,
+      depth,
+      present: extent.allocated,
+      zero: true,
+      data: false,
+      compressed: false,
+      file: extent.allocated ? disk.chain[volume]?.files[0]?.name : undefined,
+    };
+  const file = disk.chain[volume]?.files[extent.file]?.name;
   const common = { start, length, depth, present: true, zero: false, data: true, file };
   if (extent.kind === "packed") return { ...common, compressed: true };
   return { ...common, compressed: false, ...(disk.chain[volume]?.encrypted !== true && { offset: extent.at }) };

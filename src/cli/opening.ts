@@ -23,16 +23,31 @@ export const OPENING = {
     value: "FILE",
     help: "file that holds the passphrase of an encrypted image",
   },
+  lookIn: {
+    names: ["--look-in"],
+    kind: "list",
+    value: "DIR",
+    help: "look for parents and other files of the image in this folder too; may be given several times",
+  },
+  acceptChanged: {
+    names: ["--accept-changed-parents"],
+    kind: "flag",
+    help: "go on over a parent that was changed after its child was made, or is another disk",
+  },
 } as const satisfies OptionSpecs;
 
 /** What the user said about opening an image. */
-export type Opening = Pick<OpenContext, "snapshot" | "member" | "anySize" | "passphrase">;
+export type Opening = Pick<OpenContext, "snapshot" | "member" | "anySize" | "passphrase" | "acceptChangedParents"> & {
+  readonly lookIn?: readonly string[];
+};
 
 export async function readOpening(given: Arguments): Promise<Opening> {
   const path = given.value("passphraseFile");
   return {
     member: given.value("member"),
     anySize: given.has("anySize"),
+    lookIn: given.list("lookIn"),
+    acceptChangedParents: given.has("acceptChanged"),
     passphrase: path === undefined ? undefined : await readPassphrase(path),
   };
 }

@@ -28,7 +28,7 @@ export const repair: Verb = {
     const [source, target, ...more] = given.operands;
     if (!source || !target || more.length > 0) throw new DiskError("usage", "repair takes one source and one target");
     const opening = await readOpening(given);
-    const context = session.context(source, opening);
+    const context = await session.context(source, opening);
     const file = await session.openFile(source);
     const { check, disk, format, options, losses } = await planRepair(
       file,

@@ -1,6 +1,8 @@
 import { SIGNATURES, type Signature } from "./signatures.ts";
 import { type ReadBytes, Window } from "./window.ts";
 
+export { extentOf, type FileSystemExtent } from "./extent.ts";
+
 export interface FileSystemIdentity {
   /** "ext4", "ntfs", "fat32", "luks", … */
   readonly kind: string;

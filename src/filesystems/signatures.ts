@@ -1,7 +1,8 @@
 // Where each file system or container leaves its mark, and where its label and id stand. Sources, per row:
 // the Linux kernel's headers of the file system, else the specification named there.
+import { uuidText } from "../core/uuid.ts";
 import { exfat, fat, type Identity, ntfs } from "./dos.ts";
-import { text, uuid, viewOf, type Window } from "./window.ts";
+import { text, viewOf, type Window } from "./window.ts";
 
 export interface Signature {
   readonly kind: string;
@@ -31,7 +32,7 @@ const fixed =
   async (window: Window): Promise<Identity | null> => {
     const label = fields.label && (await window.bytes(...fields.label));
     const id = fields.uuid === undefined ? null : await window.bytes(fields.uuid, 16);
-    return { label: label ? text(label, fields.encoding) : "", uuid: id && uuid(id) };
+    return { label: label ? text(label, fields.encoding) : "", uuid: id && uuidText(id) };
   };
 
 /** fs/ext4/ext4.h: features that ext2 and ext3 do not know make an ext4. */
@@ -43,7 +44,7 @@ async function ext(window: Window): Promise<Identity | null> {
   const journal = (compatible & 0x4) !== 0;
   const beyondExt3 = (incompatible & ~(0x2 | 0x4 | 0x10)) !== 0 || (readOnly & ~0x7) !== 0;
   const kind = (incompatible & 0x8) !== 0 ? "jbd" : beyondExt3 ? "ext4" : journal ? "ext3" : "ext2";
-  return { kind, label: text(block.subarray(120, 136)), uuid: uuid(block.subarray(104, 120)) };
+  return { kind, label: text(block.subarray(120, 136)), uuid: uuidText(block.subarray(104, 120)) };
 }
 
 /** LUKS on-disk format 1.2.3 and 2: the id is text; only version 2 has a label. */

@@ -1,3 +1,5 @@
+import { hexText } from "../core/hex.ts";
+
 /** Bytes `at..at+length` of the disk; only asked for what lies inside it. */
 export type ReadBytes = (at: number, length: number) => Promise<Uint8Array>;
 
@@ -46,13 +48,5 @@ export function text(bytes: Uint8Array, encoding = "utf-8"): string {
   return head.trimEnd();
 }
 
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-
-/** A 16-byte id in its written order; null for the nil id. */
-export function uuid(id: Uint8Array): string | null {
-  const digits = hex(id);
-  return /^0*$/.test(digits) ? null : digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}
-
 /** A little-endian serial number as Windows and blkid show it: the high byte first. */
-export const serial = (bytes: Uint8Array): string => hex(bytes.toReversed()).toUpperCase();
+export const serial = (bytes: Uint8Array): string => hexText(bytes.toReversed()).toUpperCase();

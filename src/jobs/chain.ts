@@ -1,49 +1,191 @@
-import { DiskError } from "../core/errors.ts";
-import type { ByteSource, OpenContext, Volume } from "../core/model.ts";
-import { openImage } from "../formats/registry.ts";
+import {
+  type ChainProblem,
+  type ChainSearch,
+  type Fit,
+  fitOf,
+  isNamedById,
+  type Member,
+  MOST_LAYERS,
+  mismatchText,
+  withIdentity,
+} from "../chains/index.ts";
+import { DiskError, type DiskErrorCode } from "../core/errors.ts";
+import type { ByteSource, FileReference, Note, OpenContext, Volume } from "../core/model.ts";
+import type { Compute } from "../core/ports.ts";
+import { detectFormat, formatById, missingIdentity, openImage } from "../formats/registry.ts";
 import { createDisk, type Disk } from "./disk.ts";
 
-/** More layers than this is taken for a loop that identity did not catch. */
-const MAX_LAYERS = 256;
-
-/** Opens an image and, through the context's resolver, every parent below it. */
-export async function openDisk(file: ByteSource, context: OpenContext, format?: string): Promise<Disk> {
-  const chain: Volume[] = [];
-  const opened: ByteSource[] = [];
-  let next: ByteSource | null = file;
-  let nextFormat = format;
-  while (next !== null) {
-    const source: ByteSource = next;
-    if (chain.length === MAX_LAYERS || opened.some((other) => sameFile(other, source)))
-      throw new DiskError("corrupt", `${source.name}: the chain of parents leads back to this file`, { file: source.name });
-    opened.push(source);
-    const volume: Volume = await openImage(source, chain.length === 0 ? context : { ...context, snapshot: undefined }, nextFormat);
-    const child = chain[chain.length - 1];
-    if (child !== undefined) requireIdentity(child, volume, source);
-    chain.push(volume);
-    next = null;
-    if (volume.parent !== null) {
-      next = await context.resolve(volume.parent);
-      nextFormat = volume.parent.format ?? undefined;
-      if (next === null) {
-        const needs = volume.parent.name;
-        throw new DiskError("missing-file", `${source.name} is a layer over “${needs}”, which was not given`, { file: source.name, needs });
-      }
-    }
-  }
-  return createDisk(chain, context.compute.mergeLayers);
+/** One layer, and the file that it was opened from. */
+interface Layer {
+  readonly source: ByteSource;
+  readonly volume: Volume;
 }
 
-/** A parent that was changed after its child was made shows other data below the child than the child was made over. */
-function requireIdentity(child: Volume, parent: Volume, file: ByteSource): void {
-  const expected = child.parent?.id ?? null;
-  if (expected === null || parent.identity === null || expected === parent.identity) return;
-  const name = child.files[0]?.name;
-  throw new DiskError(
-    "corrupt",
-    `${file.name} has the id ${parent.identity}, but ${name} was made over ${expected}: it was changed afterwards or is another disk`,
-    { file: file.name },
-  );
+/**
+ * Opens an image and every parent below it. A parent is the file that the context's resolver gives, when its identity is the stated one;
+ * else the one of the context's candidates that has that identity. Where neither is, `missing-file`, or `corrupt` for the file of that
+ * name that is another one or was changed since: unless the context accepts those; then the child's notes say so.
+ */
+export async function openDisk(file: ByteSource, context: OpenContext, format?: string): Promise<Disk> {
+  const lower = { ...context, snapshot: undefined };
+  const candidates = new Candidates(lower);
+  const opened = [file];
+  const chain: Volume[] = [];
+  let layer: Layer = { source: file, volume: await openImage(file, context, format) };
+  while (layer.volume.parent !== null) {
+    if (opened.length === MOST_LAYERS) throw looped(layer.source);
+    const parent = await findParent(layer, layer.volume.parent, opened, lower, candidates);
+    chain.push(withNote(layer.volume, parent.note));
+    opened.push(parent.source);
+    layer = parent;
+  }
+  return createDisk([...chain, layer.volume], context.compute.mergeLayers);
+}
+
+/**
+ * Opens what `findChains` found, from a member down to its base: over a member that is not the newest, an older point in time.
+ * `context.snapshot` is one of that member. The context's resolver and candidates are not asked: the links are those that were found.
+ */
+export async function openMember(found: ChainSearch, id: number, context: Omit<OpenContext, "resolve" | "candidates">): Promise<Disk> {
+  const volumes: Volume[] = [];
+  for (let next: number | null = id; next !== null; ) {
+    const member: Member | undefined = found.members[next];
+    if (member === undefined) throw new DiskError("usage", "there is no such layer");
+    const { source, format, problems, parent, resolve }: Member = member;
+    const stop = problems.find(({ severity }) => severity === "stop");
+    if (stop !== undefined) throw stopError(stop);
+    if (volumes.length === MOST_LAYERS) throw looped(source);
+    const changed = problems.find(({ severity }) => severity === "confirm");
+    if (changed !== undefined && context.acceptChangedParents !== true)
+      throw new DiskError("corrupt", changed.message, { file: changed.file });
+    const snapshot = volumes.length === 0 ? context.snapshot : undefined;
+    const volume = await openImage(source, { ...context, snapshot, resolve }, format);
+    volumes.push(withNote(volume, changed === undefined ? null : accepted(changed.message)));
+    next = parent;
+  }
+  return createDisk(volumes, context.compute.mergeLayers);
+}
+
+/** The disk as it was when the layer at `level` was its newest; 0 is as it is. */
+export function diskAt(disk: Disk, level: number, { mergeLayers }: Pick<Compute, "mergeLayers">): Disk {
+  const chain = disk.chain.slice(level);
+  if (level < 0 || chain.length === 0) throw new DiskError("usage", `there is no layer ${level}: the disk has ${disk.chain.length}`);
+  return level === 0 ? disk : createDisk(chain, mergeLayers);
+}
+
+const CODES: Partial<Record<ChainProblem["kind"], DiskErrorCode>> = { missing: "missing-file", ambiguous: "usage" };
+const stopError = ({ kind, message, file, needs, code }: ChainProblem): DiskError =>
+  new DiskError(code ?? CODES[kind] ?? "corrupt", message, { file, needs });
+
+const withNote = (volume: Volume, note: Note | null): Volume => (note === null ? volume : { ...volume, notes: [...volume.notes, note] });
+const accepted = (text: string): Note => ({
+  text: `${text}. It was accepted: where only the parent holds data they may be wrong.`,
+  severity: "warning",
+});
+
+interface Parent extends Layer {
+  /** For the child. */
+  readonly note: Note | null;
+}
+
+async function findParent(
+  child: Layer,
+  reference: FileReference,
+  opened: readonly ByteSource[],
+  context: OpenContext,
+  candidates: Candidates,
+): Promise<Parent> {
+  const open = (source: ByteSource) => openImage(source, context, reference.format ?? undefined);
+  const named = await context.resolve(reference);
+  if (named !== null && opened.some((other) => sameFile(other, named))) throw looped(named);
+  let parent: Layer | null = null;
+  let failure: unknown = null;
+  let fit: Fit = "other";
+  if (named !== null) {
+    try {
+      parent = { source: named, volume: await open(named) };
+      fit = fitOf(reference, parent.volume);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      failure = error;
+    }
+  }
+  if (parent !== null && (fit === "same" || fit === "unknown")) return { ...parent, note: null };
+  const found = await candidates.find(child, reference, opened);
+  if (found !== null && (parent === null || fitOf(reference, found.volume) === "same")) {
+    parent = found;
+    fit = fitOf(reference, found.volume);
+    if (fit === "same") return { ...found, note: isNamedById(reference) ? null : substituted(child, reference, found) };
+  }
+  if (parent === null && failure !== null) throw failure;
+  if (parent === null) throw missing(child.source, reference);
+  const text = mismatchText(child.source.name, reference, parent.source.name, parent.volume, fit === "changed" ? "changed" : "other");
+  if (context.acceptChangedParents !== true) throw new DiskError("corrupt", text, { file: parent.source.name });
+  return { ...parent, note: accepted(text) };
+}
+
+function missing(child: ByteSource, reference: FileReference): DiskError {
+  if (isNamedById(reference) && reference.format === "vdi") return missingIdentity(child.name, reference, "was not given");
+  const needs = reference.name;
+  return new DiskError("missing-file", `${child.name} is a layer over “${needs}”, which was not given`, { file: child.name, needs });
+}
+
+function substituted({ source }: Layer, { name, id }: FileReference, found: Layer): Note {
+  return {
+    text: `${source.name} names its parent “${name}”; ${found.source.name} has the stated id ${id} and is taken for it.`,
+    severity: "warning",
+  };
+}
+
+const looped = ({ name }: ByteSource): DiskError =>
+  new DiskError("corrupt", `${name}: the chain of parents leads back to this file`, { file: name });
+
+/** The context's candidates, each opened once, when first asked for. */
+class Candidates {
+  private readonly context: OpenContext;
+  private readonly opened = new Map<string, Promise<readonly Layer[]>>();
+
+  constructor(context: OpenContext) {
+    this.context = context;
+  }
+
+  /** The only one that has the stated identity; not those in `except`, which lie above. */
+  async find(child: Layer, reference: FileReference, except: readonly ByteSource[]): Promise<Layer | null> {
+    if (reference.id === null || reference.format === null || this.context.candidates === undefined) return null;
+    const format = formatById(reference.format).id;
+    const layers = await (this.opened.get(format) ?? this.open(format));
+    const others = layers.filter(({ source }) => !except.some((one) => sameFile(one, source)));
+    const found = withIdentity(others, reference, child.volume.size);
+    if (found.length <= 1) return found[0] ?? null;
+    const names = found.map(({ source }) => source.name).join(", ");
+    throw new DiskError(
+      "usage",
+      `${child.source.name} is a layer over the image with the id ${reference.id}, and ${found.length} files are that: ${names}`,
+      {
+        file: child.source.name,
+      },
+    );
+  }
+
+  private open(format: string): Promise<readonly Layer[]> {
+    const opening = this.openAll(format);
+    this.opened.set(format, opening);
+    return opening;
+  }
+
+  private async openAll(format: string): Promise<readonly Layer[]> {
+    const layers: Layer[] = [];
+    for (const source of (await this.context.candidates?.()) ?? []) {
+      this.context.signal?.throwIfAborted();
+      try {
+        if ((await detectFormat(source)).id === format) layers.push({ source, volume: await openImage(source, this.context, format) });
+      } catch (error) {
+        // A file that cannot be opened is not the one that is looked for.
+        if (!(error instanceof DiskError)) throw error;
+      }
+    }
+    return layers;
+  }
 }
 
 function sameFile(a: ByteSource, b: ByteSource): boolean {

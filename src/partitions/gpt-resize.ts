@@ -18,6 +18,8 @@ import type { Partition, ReadBytes } from "./model.ts";
 import { hybridRanges, isProtective, listsNothing, protectiveMbr } from "./protective-mbr.ts";
 
 const BOOT_BYTES = 512;
+/** More in front of the first usable sector than this is not looked at. */
+const MOST_BLANK = 1 << 20;
 
 /** A GPT of which at least one copy is whole. Positions are bytes, unless a name says LBA. */
 export interface SoundGpt {
@@ -77,13 +79,22 @@ export async function soundGpt(read: ReadBytes, diskSize: number): Promise<Sound
   return null;
 }
 
+/** Where the image is damaged, there is no copy; the other one may do. */
 async function copyAt(read: ReadBytes, at: number, sector: number, diskSize: number): Promise<Copy | null> {
-  const header = await headerAt(read, at, sector, diskSize);
+  const header = await unlessDamaged(headerAt(read, at, sector, diskSize));
   if (header === null) return null;
   const place = header.crcRight ? entriesPlace(header.fields, sector, diskSize) : null;
-  if (place === null) return { header, entries: null };
-  const entries = await read(place.start, place.length);
-  return { header, entries: crc32(entries) === header.fields.entriesCrc ? entries : null };
+  const entries = place && (await unlessDamaged(read(place.start, place.length)));
+  return { header, entries: entries && crc32(entries) === header.fields.entriesCrc ? entries : null };
+}
+
+async function unlessDamaged<T>(reading: Promise<T>): Promise<T | null> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof DiskError && error.code === "corrupt") return null;
+    throw error;
+  }
 }
 
 /** Nothing lies where the first copy was: it was wiped, and no file system was made over it. */
@@ -92,7 +103,6 @@ async function isBlank(read: ReadBytes, sector: number, { header: { fields } }: 
   if (end > MOST_BLANK) return false;
   return (await read(0, Math.min(end, Number(fields.myLba) * sector))).every((byte) => byte === 0);
 }
-const MOST_BLANK = 1 << 20;
 
 /** The first copy counts, unless only the backup is whole (section 5.3.2). */
 function chosen(primary: Copy | null, backups: readonly Copy[]): { header: FoundHeader; entries: Uint8Array } | null {

@@ -1,0 +1,75 @@
+import type { Loss } from "../core/model.ts";
+import { DISK_FORMATS } from "../formats/registry.ts";
+import { type DiskFacts, type Preset, presetById, type Step } from "../presets/index.ts";
+import type { ConvertRequest } from "./convert.ts";
+
+/** A conversion as a target wants it. */
+export interface PresetPlan {
+  readonly preset: Preset;
+  readonly request: Pick<ConvertRequest, "format" | "options" | "name">;
+  /** The virtual size that the disk is to be given before it is written: never smaller than it is. */
+  readonly size: number;
+  /** What the target does not take or carry; a blocker is its refusal. The writer's own losses come with the plan of the conversion. */
+  readonly losses: readonly Loss[];
+  readonly steps: readonly Step[];
+}
+
+/**
+ * What a conversion for the target `id` is to be. `facts.size` is the disk's virtual size, or the one that the user wants it to have.
+ * `name`: of the main output file, when it is given already; the target's rule for names then applies to it.
+ * A `usage` error when there is no such target.
+ */
+export function applyPreset(id: string, facts: DiskFacts, name?: string): PresetPlan {
+  const preset = presetById(id);
+  const isLarge = facts.sector > SECTOR;
+  const size = Math.ceil(preset.size(facts.size) / facts.sector) * facts.sector;
+  const fileName = name ?? suggestedName(preset, facts.name);
+  return {
+    preset,
+    request: { format: preset.format, options: { ...preset.options, ...(isLarge ? preset.largeSectors : {}) }, name: fileName },
+    size,
+    losses: [
+      ...nameLosses(preset, fileName),
+      ...sectorLosses(preset, facts),
+      ...growthLosses(preset, facts.size, size),
+      ...preset.losses(facts),
+    ],
+    steps: preset.steps(fileName, facts),
+  };
+}
+
+const SECTOR = 512;
+
+/** After the source, but never by the source's own name. */
+function suggestedName(preset: Preset, source: string): string {
+  const stem = withoutExtensions(source);
+  const name = preset.fileName(stem);
+  return name.toLowerCase() === source.toLowerCase() ? preset.fileName(`${stem}-${preset.id}`) : name;
+}
+
+/** "web.img.gz" → "web": behind the extension of a wrapping may stand that of what it wraps. */
+function withoutExtensions(name: string): string {
+  const dot = name.lastIndexOf(".");
+  const extension = name.slice(dot + 1).toLowerCase();
+  const format = dot > 0 ? DISK_FORMATS.find(({ extensions }) => extensions.includes(extension)) : undefined;
+  if (format === undefined) return name;
+  const stem = name.slice(0, dot);
+  return format.wraps ? withoutExtensions(stem) : stem;
+}
+
+function nameLosses({ label, naming }: Preset, name: string): readonly Loss[] {
+  if (naming.pattern.test(name)) return [];
+  return [{ what: `The name “${name}”`, why: `${label} takes ${naming.says}.`, severity: "blocker" }];
+}
+
+function sectorLosses({ label, largeSectors }: Preset, { sector }: DiskFacts): readonly Loss[] {
+  if (sector <= SECTOR || largeSectors !== null) return [];
+  const why = `Its partition table counts sectors of ${sector} bytes. ${label} shows disks with sectors of ${SECTOR} bytes, on which no partition would be found.`;
+  return [{ what: `The disk has sectors of ${sector} bytes`, why, severity: "blocker" }];
+}
+
+function growthLosses({ label }: Preset, from: number, to: number): readonly Loss[] {
+  if (to === from) return [];
+  const why = `${label} takes such sizes only: ${to} bytes instead of ${from}. The new space is empty and comes after all partitions.`;
+  return [{ what: `The disk grows by ${to - from} bytes`, why, severity: "note" }];
+}

@@ -1,0 +1,302 @@
+import { DiskError } from "../core/errors.ts";
+import type { Loss, Range } from "../core/model.ts";
+import { createOverlay, type Patch } from "../core/overlay.ts";
+import type { BlockPool, Compute } from "../core/ports.ts";
+import { extentOf, type FileSystemIdentity, identify } from "../filesystems/index.ts";
+import { type Partition, type ReadBytes, readMbr, resizedGpt, type SoundGpt, soundGpt } from "../partitions/index.ts";
+import { attachDisk, createDisk, type Disk, requireReadable } from "./disk.ts";
+import { readDisk } from "./read.ts";
+import { mapRuns, ORDER_BYTES } from "./walk.ts";
+
+/** How small a disk may safely become. It may be larger than the disk is: then something was cut off earlier. */
+export interface SafeSize {
+  /** Bytes, whole sectors. */
+  readonly smallest: number;
+  /** What limits it, as one or more sentences. */
+  readonly because: string;
+  /** A size must be a multiple of this: 512 or 4096 bytes. */
+  readonly sector: number;
+  /** What is not in order about the disk's end already. */
+  readonly warnings: readonly string[];
+}
+
+export interface ResizedDisk {
+  readonly disk: Disk;
+  /** What was changed, and what it means for the machine; no blockers. */
+  readonly changes: readonly Loss[];
+}
+
+const SECTOR = 512;
+const LARGE_SECTOR = 4096;
+/** An MBR counts sectors in 32 bits. */
+const MBR_SECTORS = 2 ** 32;
+/** Windows' dynamic disks keep their database in the last mebibyte, which no entry of an MBR lists. */
+const DYNAMIC = "0x42";
+/** Of the bytes that are cut, at most so many are looked at. */
+const MOST_LOOKED_AT = 64 << 20;
+
+/** What stands on a disk, as far as its size is concerned. */
+interface Layout extends SafeSize {
+  readonly gpt: SoundGpt | null;
+  /** Ends of what an MBR can describe; null: no MBR alone. */
+  readonly mbrLimit: number | null;
+}
+
+/** Reads a few small places of the disk; of a disk on which nothing is recognised, also its whole map. */
+export function safeSize(disk: Disk, pool: BlockPool, signal: AbortSignal): Promise<SafeSize> {
+  return withReader(disk, pool, signal, async (read) => {
+    const { smallest, because, sector, warnings } = await layoutOf(disk, read, signal);
+    return { smallest, because, sector, warnings };
+  });
+}
+
+/**
+ * The same disk with another virtual size, as a volume on top of its chain: a GPT's tables follow the end, nothing else changes; bytes
+ * behind the old end are zero. A size that would cut a partition or file system is a `limit` DiskError, one that is not a multiple of
+ * the sector size a `usage` one, and a GPT that cannot be moved because it is damaged a `corrupt` one.
+ */
+export function resizeDisk(
+  disk: Disk,
+  size: number,
+  pool: BlockPool,
+  compute: Pick<Compute, "mergeLayers">,
+  signal: AbortSignal,
+): Promise<ResizedDisk> {
+  return withReader(disk, pool, signal, async (read) => {
+    if (!Number.isSafeInteger(size) || size <= 0)
+      throw new DiskError("usage", `A disk cannot have ${size} bytes: its size is a whole number from ${SECTOR} to 2^53 - 1`);
+    const layout = await layoutOf(disk, read, signal);
+    requireFit(disk, size, layout);
+    const wanted = layout.gpt === null ? [] : resizedGpt(layout.gpt, size);
+    const patches: Patch[] = [];
+    for (const patch of wanted) if (await isChange(patch, read, disk.size)) patches.push(patch);
+    if (size === disk.size && patches.length === 0) return { disk, changes: [] };
+    const changes = [...changesOf(disk, size, layout), ...(await cutData(disk, size, layout, read, signal))];
+    return { disk: createDisk([createOverlay(size, patches), ...disk.chain], compute.mergeLayers, disk.notes, size), changes };
+  });
+}
+
+async function withReader<T>(disk: Disk, pool: BlockPool, signal: AbortSignal, job: (read: ReadBytes) => Promise<T>): Promise<T> {
+  requireReadable(disk);
+  const attached = attachDisk(disk, pool);
+  try {
+    return await job((at, length) => readDisk(attached, pool, at, length, signal));
+  } finally {
+    attached.detach();
+  }
+}
+
+function requireFit(disk: Disk, size: number, { smallest, because, sector, gpt }: Layout): void {
+  if (size % sector !== 0) {
+    const down = size - (size % sector);
+    throw new DiskError(
+      "usage",
+      `A disk consists of whole sectors, here of ${sector} bytes: ${down} or ${down + sector} bytes, not ${size}`,
+    );
+  }
+  // Without a table to place, a disk that lacks its end already only gains by growing.
+  if (size < smallest && (gpt !== null || size < disk.size))
+    throw new DiskError("limit", `The disk cannot have ${size} bytes: the smallest safe size is ${smallest} bytes. ${because}`);
+}
+
+async function layoutOf(disk: Disk, read: ReadBytes, signal: AbortSignal): Promise<Layout> {
+  const gpt = await soundGpt(read, disk.size);
+  if (gpt !== null) return gptLayout(disk, gpt, read);
+  const mbr = await readMbr(read, disk.size);
+  if (mbr !== null && mbr.partitions.length > 0) {
+    const isScaled = mbr.sector === SECTOR && (await countsLargeSectors(disk, mbr.partitions, read));
+    const partitions = isScaled ? mbr.partitions.map(scaled) : mbr.partitions;
+    return mbrLayout(disk, partitions, isScaled ? LARGE_SECTOR : mbr.sector, read);
+  }
+  // A boot loader's sector without entries may stand in front of a file system.
+  const whole = await identify(read, 0, disk.size);
+  if (whole !== null) return wholeLayout(disk, whole, read);
+  return mbr === null ? unknownLayout(disk, signal) : mbrLayout(disk, [], SECTOR, read);
+}
+
+async function gptLayout(disk: Disk, gpt: SoundGpt, read: ReadBytes): Promise<Layout> {
+  const { sector, partitions, backupBytes, doubt } = gpt;
+  const last = lastOf(partitions);
+  const limit = last === null || last.start + last.length < gpt.end ? null : await lastPartition(disk, last, read);
+  const warnings = [...gpt.repairs, ...(limit?.warnings ?? [])];
+  const smallest = gpt.end + backupBytes;
+  const behind = `Behind it the backup GPT needs ${backupBytes} bytes.`;
+  const fixed = { sector, warnings, gpt, mbrLimit: null };
+  if (doubt !== null)
+    return { ...fixed, smallest: Math.max(smallest, disk.size), because: `${doubt} With such a table the disk can only grow.` };
+  if (limit !== null) return { ...fixed, smallest, because: `${limit.end} ${behind}${limit.advice}` };
+  const end = last === null ? "The table lists no partition; its first copy and one sector to be used" : "What the hybrid MBR lists";
+  return { ...fixed, smallest, because: `${end} end at byte ${gpt.end}. ${behind}` };
+}
+
+async function mbrLayout(disk: Disk, partitions: readonly Partition[], sector: number, read: ReadBytes): Promise<Layout> {
+  const fixed = { sector, gpt: null, mbrLimit: MBR_SECTORS * sector };
+  const stay = (because: string): Layout => ({ ...fixed, smallest: wholeSectors(disk.size, sector), because, warnings: [] });
+  if (partitions.some(({ typeId }) => typeId === DYNAMIC))
+    return stay("Windows keeps the database of a dynamic disk in its last mebibyte.");
+  // The protective entry of a GPT that is not there says nothing about where data ends.
+  if (partitions.some(({ typeId }) => typeId === "0xee"))
+    return stay("The boot record announces a GPT, but there is none: what lies where is not known.");
+  const last = lastOf(partitions);
+  if (last === null) return stay("The boot record lists no partition: what lies where is not known.");
+  const { end, advice, warnings } = await lastPartition(disk, last, read);
+  return { ...fixed, smallest: Math.max(last.start + last.length, sector), because: end + advice, warnings };
+}
+
+async function wholeLayout(disk: Disk, whole: FileSystemIdentity, read: ReadBytes): Promise<Layout> {
+  const fixed = { sector: SECTOR, gpt: null, mbrLimit: null };
+  const extent = await extentOf(whole.kind, read, 0, disk.size);
+  if (extent === null) {
+    const because = `The disk has no partitions but ${whole.name}, of which everything up to the disk's end may be in use.`;
+    return { ...fixed, smallest: wholeSectors(disk.size, SECTOR), because, warnings: [] };
+  }
+  const because = `The disk has no partitions but one file system, ${extent.what}, of ${extent.length} bytes.`;
+  const warnings = extent.doubt === null ? [] : [`${extent.what}: ${extent.doubt}`];
+  if (extent.length > disk.size)
+    warnings.push(`The file system (${extent.what}) has ${extent.length} bytes, the disk only ${disk.size}: its end was cut off.`);
+  return { ...fixed, smallest: wholeSectors(extent.length, SECTOR), because, warnings };
+}
+
+async function unknownLayout(disk: Disk, signal: AbortSignal): Promise<Layout> {
+  let end = 0;
+  for await (const runs of mapRuns(disk, 0, disk.size, signal))
+    for (const { extent } of runs) if (extent.kind !== "zero") end = extent.start + extent.length;
+  const because = `Neither partitions nor a file system are recognised: only what the image holds as zeros or not at all can be cut, and its last data ends at byte ${end}.`;
+  return { smallest: wholeSectors(Math.max(end, 1), SECTOR), because, sector: SECTOR, warnings: [], gpt: null, mbrLimit: null };
+}
+
+const wholeSectors = (bytes: number, sector: number): number => Math.ceil(bytes / sector) * sector;
+
+const lastOf = (partitions: readonly Partition[]): Partition | null =>
+  partitions.toSorted((a, b) => b.start + b.length - a.start - a.length || b.start - a.start)[0] ?? null;
+
+interface LastPartition {
+  /** Where it ends, as a sentence. */
+  readonly end: string;
+  /** What the user could do, as a sentence with a space before it; or nothing. */
+  readonly advice: string;
+  readonly warnings: readonly string[];
+}
+
+/** What to tell of the partition that ends last: nothing in it is cut, though its file system may need less. */
+async function lastPartition(disk: Disk, partition: Partition, read: ReadBytes): Promise<LastPartition> {
+  const { number, start, length, name } = partition;
+  const stop = start + length;
+  const warnings: string[] = [];
+  if (stop > disk.size)
+    warnings.push(`Partition ${number} ends at byte ${stop}, past the end of the disk (${disk.size}): its end was cut off.`);
+  const inside = await lookInside(disk, partition, read);
+  const words = [name === "" ? "" : `“${name}”`, inside?.name ?? partition.type].filter((word) => word !== "").join(", ");
+  const end = `Partition ${number} (${words}) ends at byte ${stop}.`;
+  const extent = inside?.extent ?? null;
+  if (extent === null) return { end, advice: "", warnings };
+  if (extent.doubt !== null) warnings.push(`Partition ${number}, ${extent.what}: ${extent.doubt}`);
+  if (extent.length > length)
+    warnings.push(`The file system in partition ${number} (${extent.what}) has ${extent.length} bytes, the partition only ${length}.`);
+  const isSmaller = length - extent.length >= 1 << 20;
+  const advice = ` Its file system needs only ${extent.length} of its ${length} bytes: a smaller partition, made by the guest's own tools, would allow less.`;
+  return { end, advice: isSmaller ? advice : "", warnings };
+}
+
+/** The file system in a partition; null: none is recognised, or the image is damaged there (the partition's end is the limit in any case). */
+async function lookInside(disk: Disk, { start, length, flags }: Partition, read: ReadBytes) {
+  if (start >= disk.size || flags.includes("extended")) return null;
+  const inside = Math.min(length, disk.size - start);
+  const found = await unlessDamaged(identify(read, start, inside));
+  return found && { name: found.name, extent: await unlessDamaged(extentOf(found.kind, read, start, inside)) };
+}
+
+/** An MBR does not say how large its sectors are: where the file systems lie does. */
+async function countsLargeSectors(disk: Disk, partitions: readonly Partition[], read: ReadBytes): Promise<boolean> {
+  const real = partitions.filter(({ flags }) => !flags.includes("extended"));
+  for (const partition of real) if ((await lookInside(disk, partition, read)) !== null) return false;
+  const large = real.map(scaled);
+  if (large.some(({ start, length }) => start + length > disk.size)) return false;
+  for (const partition of large) if ((await lookInside(disk, partition, read)) !== null) return true;
+  return false;
+}
+const scaled = (partition: Partition): Partition => ({
+  ...partition,
+  start: partition.start * (LARGE_SECTOR / SECTOR),
+  length: partition.length * (LARGE_SECTOR / SECTOR),
+});
+
+async function isChange({ start, length, bytes }: Patch, read: ReadBytes, diskSize: number): Promise<boolean> {
+  if (bytes === null || start + length > diskSize) return true;
+  const now = await unlessDamaged(read(start, length));
+  return now === null || now.some((byte, i) => byte !== bytes[i]);
+}
+
+/** Null: the image is damaged there, which need not matter where something else is to stand. */
+async function unlessDamaged<T>(reading: Promise<T>): Promise<T | null> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof DiskError && error.code === "corrupt") return null;
+    throw error;
+  }
+}
+
+function changesOf(disk: Disk, size: number, { gpt, mbrLimit, warnings }: Layout): Loss[] {
+  const changes: Loss[] = [];
+  if (size !== disk.size)
+    changes.push({
+      what: `The disk ${size > disk.size ? "grows" : "shrinks"} from ${disk.size} to ${size} bytes`,
+      why: meaning(disk, size, gpt),
+      severity: "note",
+    });
+  const why =
+    gpt === null ? "It is so in the source already." : "The tables of the new disk are made anew; partitions and data stay as they are.";
+  for (const what of warnings) changes.push({ what, why, severity: "warning" });
+  if (mbrLimit !== null && size > mbrLimit)
+    changes.push({
+      what: `Partitions cannot use the space behind byte ${mbrLimit}`,
+      why: "An MBR counts sectors in 32 bits. The guest's tools can turn it into a GPT.",
+      severity: "warning",
+    });
+  return changes;
+}
+
+function meaning(disk: Disk, size: number, gpt: SoundGpt | null): string {
+  const table =
+    gpt === null
+      ? "No partition table says how large the disk is, so nothing on it changes."
+      : "The backup GPT moves to the new end, and the GPT and the protective MBR state the new size.";
+  return size > disk.size
+    ? `${table} The new space is empty: the guest's own tools can enlarge a partition and its file system into it.`
+    : table;
+}
+
+/** Data where the disk is cut, besides the backup GPT: nothing on the disk says what it is. */
+async function cutData(disk: Disk, size: number, { gpt }: Layout, read: ReadBytes, signal: AbortSignal): Promise<Loss[]> {
+  const first = await unlessDamaged(firstData(disk, size, gpt?.backups ?? [], read, signal));
+  if (first === "none") return [];
+  const why = "The image holds data there, outside all partitions and file systems; what it is, is not known.";
+  if (typeof first === "number") return [{ what: `Data from byte ${first} on is cut off`, why, severity: "warning" }];
+  return [{ what: "Whether all of what is cut is zero was not looked at", why, severity: "note" }];
+}
+
+/** The first byte from `from` on that is not zero, besides `known` places; null: none as far as was looked. */
+async function firstData(
+  disk: Disk,
+  from: number,
+  known: readonly Range[],
+  read: ReadBytes,
+  signal: AbortSignal,
+): Promise<number | "none" | null> {
+  let looked = 0;
+  for await (const runs of mapRuns(disk, from, disk.size, signal))
+    for (const { extent } of runs) {
+      if (extent.kind === "zero") continue;
+      const end = extent.start + extent.length;
+      for (let at = extent.start; at < end; at += ORDER_BYTES) {
+        if (looked >= MOST_LOOKED_AT) return null;
+        const bytes = await read(at, Math.min(ORDER_BYTES, end - at));
+        for (const { start, length } of known) bytes.fill(0, Math.max(0, start - at), Math.max(0, start + length - at));
+        const first = bytes.findIndex((byte) => byte !== 0);
+        if (first >= 0) return at + first;
+        looked += bytes.length;
+      }
+    }
+  return "none";
+}
