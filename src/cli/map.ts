@@ -4,7 +4,7 @@ import { type Disk, requireReadable } from "../jobs/disk.ts";
 import { mapRuns } from "../jobs/walk.ts";
 import { parseArguments } from "./arguments.ts";
 import { FROM, OPENING, readOpening, requireMember } from "./opening.ts";
-import { isJson, OUTPUT, parseSize, printLine } from "./output.ts";
+import { createListing, isJson, OUTPUT, parseSize } from "./output.ts";
 import type { Verb } from "./verb.ts";
 
 const OPTIONS = {
@@ -47,16 +47,18 @@ export const map: Verb = {
     const end = Math.min(start + parseSize(given.value("length") ?? String(disk.size)), disk.size);
     const json = isJson(given);
     let first = true;
-    if (!json) printLine(`${"Offset".padEnd(16)}${"Length".padEnd(16)}${"Mapped to".padEnd(16)}File`);
+    const out = createListing();
+    if (!json) out.print(`${"Offset".padEnd(16)}${"Length".padEnd(16)}${"Mapped to".padEnd(16)}File`);
     for await (const entry of entries(disk, start, end, session.signal)) {
-      if (json) printLine(`${first ? "[" : ","}${JSON.stringify(entry)}`);
+      if (json) out.print(`${first ? "[" : ","}${JSON.stringify(entry)}`);
       else if (entry.data)
-        printLine(
+        out.print(
           `${hex(entry.start)}${hex(entry.length)}${entry.offset === undefined ? unplaced(entry).padEnd(16) : hex(entry.offset)}${entry.file}`,
         );
       first = false;
     }
-    if (json) printLine(first ? "[]" : "]");
+    if (json) out.print(first ? "[]" : "]");
+    out.end();
     return 0;
   },
 };

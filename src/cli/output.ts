@@ -20,6 +20,23 @@ export function printLine(line = ""): void {
   process.stdout.write(`${plainText(line)}\n`);
 }
 
+/** Lines that are written many at a time, for long lists. */
+export function createListing(): { print(line: string): void; end(): void } {
+  let waiting: string[] = [];
+  const write = (): void => {
+    if (waiting.length > 0) process.stdout.write(`${waiting.join("\n")}\n`);
+    waiting = [];
+  };
+  return {
+    print(line) {
+      waiting.push(plainText(line));
+      if (waiting.length === LINES_AT_ONCE) write();
+    },
+    end: write,
+  };
+}
+const LINES_AT_ONCE = 1000;
+
 /** Text of several lines that holds nothing from inside an image. */
 export function printText(text: string): void {
   process.stdout.write(text);

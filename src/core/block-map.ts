@@ -46,6 +46,9 @@ function answerOf(pieces: readonly Piece[]): Answer {
 const startOf = ({ pieces }: Answer): number => (pieces[0] as Piece).start;
 const endOf = ({ stops }: Answer): number => stops[stops.length - 1] as number;
 
+/** Layers below the newest that are asked at the same time: tables of 2 MiB each may be read for it. */
+const ASKED_AHEAD = 8;
+
 /**
  * The map of a chain of volumes, `chain[0]` the newest. Past the end of a shorter parent the disk reads as zero. Older layers are
  * asked only where newer ones have holes, and what they say about other places (a damaged table there) does no harm.
@@ -68,12 +71,24 @@ export function createBlockMap(chain: readonly Volume[], merge: MergeLayers): Bl
       return askWhereOpen(volume, above, from, to, merge, signal);
     }
   };
+  /** Several layers read their tables at once; what comes of it is kept, a failure is met again when the layer's turn comes. */
+  const askAhead = async (level: number, from: number, to: number, signal?: AbortSignal): Promise<void> => {
+    const next = chain.slice(level, level + ASKED_AHEAD).map((volume, i) => ({ volume, level: level + i }));
+    await Promise.all(
+      next.map(async ({ volume, level }) => {
+        if (keptAt(level, from) !== null) return;
+        const pieces = await piecesOf(volume, from, to, signal).catch(() => null);
+        if (pieces !== null) kept[level] = answerOf(pieces);
+      }),
+    );
+  };
   return async (start, length, signal) => {
     const layers: Answer[] = [];
     let end = start + length;
     let [from, to] = [start, end];
     while (layers.length < chain.length && from < to) {
       const level = layers.length;
+      if (level % ASKED_AHEAD === 1) await askAhead(level, from, to, signal);
       const answer = keptAt(level, from) ?? (await ask(level, layers, from, to, signal));
       layers.push(answer);
       // It stopped early: so does the window.
