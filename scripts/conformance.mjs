@@ -1,6 +1,6 @@
 /**
  * Judges the built terminal program by other people's images, by damaged images and by independent tools.
- * `node scripts/conformance.mjs [--only=corpus,malformed,generated,matrix,behaviour] [--filter=TEXT] [--program=dist/spindle.js] [--json=PATH]`
+ * `node scripts/conformance.mjs [--only=corpus,malformed,generated,matrix,behaviour,chains,presets] [--filter=TEXT] [--program=dist/spindle.js] [--json=PATH]`
  * One line per failed or skipped row, a summary per section; exit code 1 when a row failed.
  * Counts go to build/conformance.json; --json writes them in the form of tally.mjs as well.
  * SPINDLE_CORPUS names the folder of real images (../shared/corpus beside the repository), SPINDLE_GENERATED a folder where
@@ -11,11 +11,13 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { checkBehaviour } from "./conformance/behaviour.mjs";
+import { checkChains } from "./conformance/chains.mjs";
 import { checkCorpus } from "./conformance/corpus.mjs";
 import { checkGenerated } from "./conformance/generated.mjs";
 import { checkMalformed } from "./conformance/malformed.mjs";
 import { checkMatrix } from "./conformance/matrix.mjs";
 import { OPINION_PROGRAMS } from "./conformance/opinions.mjs";
+import { checkPresets } from "./conformance/presets.mjs";
 import { judge, programAt } from "./conformance/programs.mjs";
 import { createReport } from "./conformance/report.mjs";
 import { widenPath } from "./executables.mjs";
@@ -27,8 +29,10 @@ const SECTIONS = {
   generated: checkGenerated,
   matrix: checkMatrix,
   behaviour: checkBehaviour,
+  chains: checkChains,
+  presets: checkPresets,
 };
-const JUDGES = ["qemu-img", "qemu-io", ...OPINION_PROGRAMS, "sfdisk", "mkfs.ext4", "taskset", "mount", "umount"];
+const JUDGES = ["qemu-img", "qemu-io", ...OPINION_PROGRAMS, "sfdisk", "sgdisk", "mkfs.ext4", "taskset", "mount", "umount"];
 
 /** Working folders of runs that were killed. */
 function removeAbandoned() {

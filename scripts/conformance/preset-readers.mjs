@@ -245,7 +245,7 @@ const tarSum = (header) => header.reduce((sum, byte, i) => sum + (i >= 148 && i 
 export function smallArchive({ name = "disk.raw", magic = "ustar  \0", content = Buffer.alloc(1 << 20), end = Buffer.alloc(2 * SECTOR) }) {
   const header = Buffer.alloc(SECTOR);
   header.write(name, 0, "latin1");
-  header.write("0000644\0" + "0000000\0".repeat(2), 100, "latin1");
+  header.write(`0000644\0${"0000000\0".repeat(2)}`, 100, "latin1");
   header.write(`${content.length.toString(8).padStart(11, "0")}\0${"0".repeat(11)}\0`, 124, "latin1");
   header.write("0", 156, "latin1");
   header.write(magic, 257, "latin1");

@@ -5,31 +5,31 @@
 import { closeSync, cpSync, ftruncateSync, mkdirSync, openSync, readdirSync, readSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { noise, text } from "./disks.mjs";
-import { convertByTable } from "./preset-command.mjs";
 import { packedArchive } from "./preset-readers.mjs";
 import { diskRules, TARGETS } from "./preset-rules.mjs";
 import { oneLine } from "./programs.mjs";
 import { forEachOf } from "./report.mjs";
 
 const MIB = 1 << 20;
+const GPT_ROW = "sgdisk finds no problem";
 const NEEDED = ["qemu-img", "sfdisk", "sgdisk"];
 
-/** The disks of a machine for both firmware kinds, of one for BIOS with an odd size, of one for UEFI only. `type` as the product calls it. */
+/** The disks of a machine for both firmware kinds, of one for BIOS with an odd size, of one for UEFI only. */
 const DISKS = {
   gpt: {
     size: 33 * MIB + 7 * 512,
     label: "gpt",
     parts: [
-      { line: "start=2048,size=2048,type=21686148-6449-6E6F-744E-656564454649", type: "BIOS boot" },
-      { line: "start=4096,size=16384,type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B", type: "EFI system" },
-      { line: "start=20480,size=45056,type=0FC63DAF-8483-4772-8E79-3D69D8477DE4", type: "Linux" },
+      "start=2048,size=2048,type=21686148-6449-6E6F-744E-656564454649",
+      "start=4096,size=16384,type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
+      "start=20480,size=45056,type=0FC63DAF-8483-4772-8E79-3D69D8477DE4",
     ],
   },
-  mbr: { size: 10 * MIB + 512, label: "dos", parts: [{ line: "start=2048,size=16000,type=83,bootable", type: "Linux" }] },
+  mbr: { size: 10 * MIB + 512, label: "dos", parts: ["start=2048,size=16000,type=83,bootable"] },
   uefi: {
     size: 12 * MIB,
     label: "gpt",
-    parts: [{ line: "start=2048,size=16384,type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B", type: "EFI system" }],
+    parts: ["start=2048,size=16384,type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B"],
   },
 };
 
@@ -41,7 +41,7 @@ const REFUSALS = [
 const isRefused = (row) => REFUSALS.some(({ id, disk }) => id === row.id && disk === row.disk);
 
 export async function checkPresets(section, context) {
-  const { judges, work, spindle } = context;
+  const { judges, work } = context;
   const lacking = NEEDED.find((name) => !judges[name]);
   if (lacking !== undefined) {
     section.skip("all presets", `${lacking} is not installed, which makes and judges the disks`);
@@ -50,9 +50,8 @@ export async function checkPresets(section, context) {
   const folder = join(work, "presets");
   mkdirSync(folder, { recursive: true });
   for (const name of Object.keys(DISKS)) await makeDisk(name, join(folder, `${name}.raw`), judges);
-  const hasOption = (await spindle(["convert", "--help"])).stdout.includes("--preset");
   const rows = Object.keys(TARGETS).flatMap((id) => ["gpt", "mbr"].map((disk) => ({ id, disk })));
-  const all = { ...context, section, folder, hasOption };
+  const all = { ...context, section, folder };
   for (const { id, disk } of REFUSALS) await checkRefusal(all, id, disk);
   await forEachOf(
     rows.filter((row) => !isRefused(row)),
@@ -64,7 +63,7 @@ async function makeDisk(name, path, { sfdisk }) {
   const { size, label, parts } = DISKS[name];
   const fd = openSync(path, "w");
   ftruncateSync(fd, size);
-  for (const [i, { line }] of parts.entries()) {
+  for (const [i, line] of parts.entries()) {
     const start = Number(/start=(\d+)/.exec(line)[1]) * 512;
     const bytes = i % 2 === 0 ? noise(400 * 1024 + 512, i + 1) : text(300 * 1024, i);
     writeSync(fd, bytes, 0, bytes.length, start);
@@ -72,20 +71,12 @@ async function makeDisk(name, path, { sfdisk }) {
   }
   closeSync(fd);
   await sfdisk.must(["-q", "-X", label, path, "--no-reread", "--no-tell-kernel"], {
-    input: `${parts.map(({ line }) => line).join("\n")}\n`,
+    input: `${parts.join("\n")}\n`,
   });
 }
 
-function convert(context, id, disk, out) {
-  const { folder, spindle, hasOption } = context;
-  const source = join(folder, `${disk}.raw`);
-  const { file } = TARGETS[id];
-  if (hasOption) return spindle(["convert", "-f", "raw", "--preset", id, source, file], { cwd: out });
-  const { size, label, parts } = DISKS[disk];
-  const entries = parts.map(({ type }) => ({ type, fileSystem: null }));
-  const facts = { size, sector: 512, partitions: { kind: label === "gpt" ? "GPT" : "MBR", entries }, name: `${disk}.raw` };
-  return convertByTable(context, id, source, facts, file, out);
-}
+const convert = ({ folder, spindle }, id, disk, out) =>
+  spindle(["convert", "-f", "raw", "--preset", id, join(folder, `${disk}.raw`), TARGETS[id].file], { cwd: out });
 
 /** What the target does not take is refused, with a reason, and nothing is written. */
 const checkRefusal = (context, id, disk) =>
@@ -107,21 +98,19 @@ async function checkTarget(context, id, disk) {
   const wanted = (name) => section.wants(`${id} of ${disk}: ${name}`);
   const source = join(folder, `${disk}.raw`);
   const rules = [...TARGETS[id].rules, ...diskRules(source)];
-  if (!rules.some(({ says }) => wanted(says)) && !wanted("is made")) return;
-  let result = null;
-  await section.row(`${id} of ${disk}: is made`, async () => {
-    result = await make(context, id, disk, place);
-    return "";
-  });
+  const names = rules.flatMap(({ says }) => [says, `when spoilt, not ${says}`]);
+  if (![...names, GPT_ROW].some(wanted)) return;
+  // Not a row of its own: whichever row is wanted needs it.
+  const result = await make(context, id, disk, place).catch((error) => section.fail(`${id} of ${disk}`, error.message));
   try {
-    if (result === null) return;
+    if (result === undefined) return;
     for (const rule of rules) {
       await section.row(`${id} of ${disk}: ${rule.says}`, () => faultOf(rule.check, result));
       // The rules are the same whatever the disk.
       if (disk === "gpt")
         await section.row(`${id} of gpt: when spoilt, not ${rule.says}`, () => controlFault(rule, result, `${place}-spoilt`));
     }
-    if (disk === "gpt") await section.row(`${id} of ${disk}: sgdisk finds no problem`, () => gptFault(context, result));
+    if (disk === "gpt") await section.row(`${id} of ${disk}: ${GPT_ROW}`, () => gptFault(context, result));
   } finally {
     for (const used of [place, `${place}-spoilt`]) rmSync(used, { recursive: true, force: true });
   }

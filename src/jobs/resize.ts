@@ -3,7 +3,7 @@ import type { Loss, Range } from "../core/model.ts";
 import { createOverlay, type Patch } from "../core/overlay.ts";
 import type { BlockPool, Compute } from "../core/ports.ts";
 import { extentOf, type FileSystemIdentity, identify } from "../filesystems/index.ts";
-import { type Partition, type ReadBytes, readMbr, resizedGpt, type SoundGpt, soundGpt } from "../partitions/index.ts";
+import { foreignTable, type Partition, type ReadBytes, readMbr, resizedGpt, type SoundGpt, soundGpt } from "../partitions/index.ts";
 import { attachDisk, createDisk, type Disk, requireReadable } from "./disk.ts";
 import { readDisk } from "./read.ts";
 import { mapRuns, ORDER_BYTES } from "./walk.ts";
@@ -108,6 +108,8 @@ async function layoutOf(disk: Disk, read: ReadBytes, signal: AbortSignal): Promi
     const partitions = isScaled ? mbr.partitions.map(scaled) : mbr.partitions;
     return mbrLayout(disk, partitions, isScaled ? LARGE_SECTOR : mbr.sector, read);
   }
+  const foreign = await foreignTable(read, disk.size);
+  if (foreign !== null) return endLayout(disk, `The disk has ${foreign}, whose partitions are not read here.`);
   // A boot loader's sector without entries may stand in front of a file system.
   const whole = await identify(read, 0, disk.size);
   if (whole !== null) return wholeLayout(disk, whole, read);
@@ -143,13 +145,17 @@ async function mbrLayout(disk: Disk, partitions: readonly Partition[], sector: n
   return { ...fixed, smallest: Math.max(last.start + last.length, sector), because: end + advice, warnings };
 }
 
+/** Up to its end the disk may be in use. */
+const endLayout = (disk: Disk, because: string): Layout => {
+  const fixed = { sector: SECTOR, gpt: null, mbrLimit: null, warnings: [] };
+  return { ...fixed, smallest: wholeSectors(disk.size, SECTOR), because };
+};
+
 async function wholeLayout(disk: Disk, whole: FileSystemIdentity, read: ReadBytes): Promise<Layout> {
   const fixed = { sector: SECTOR, gpt: null, mbrLimit: null };
   const extent = await extentOf(whole.kind, read, 0, disk.size);
-  if (extent === null) {
-    const because = `The disk has no partitions but ${whole.name}, of which everything up to the disk's end may be in use.`;
-    return { ...fixed, smallest: wholeSectors(disk.size, SECTOR), because, warnings: [] };
-  }
+  if (extent === null)
+    return endLayout(disk, `The disk has no partitions but ${whole.name}, of which everything up to the disk's end may be in use.`);
   const because = `The disk has no partitions but one file system, ${extent.what}, of ${extent.length} bytes.`;
   const warnings = extent.doubt === null ? [] : [`${extent.what}: ${extent.doubt}`];
   if (extent.length > disk.size)

@@ -63,7 +63,8 @@ export async function soundGpt(read: ReadBytes, diskSize: number): Promise<Sound
   for (const sector of SECTOR_SIZES) {
     const primary = await copyAt(read, sector, sector, diskSize);
     const end = Math.floor(diskSize / sector) * sector - sector;
-    const stated = primary?.header.crcRight ? Number(primary.header.fields.alternateLba) * sector : end;
+    // A damaged header may name the place still: what is there must prove itself.
+    const stated = primary === null ? end : Number(primary.header.fields.alternateLba) * sector;
     const backups: Copy[] = [];
     for (const at of new Set([stated, end])) {
       const copy = at === sector ? null : await copyAt(read, at, sector, diskSize);

@@ -2,6 +2,7 @@ import { readGpt } from "./gpt.ts";
 import { readMbr } from "./mbr.ts";
 import type { PartitionTable, ReadBytes } from "./model.ts";
 
+export { foreignTable } from "./foreign.ts";
 export { missingEnd } from "./gpt.ts";
 export { resizedGpt, type SoundGpt, soundGpt } from "./gpt-resize.ts";
 export { readMbr } from "./mbr.ts";

@@ -82,7 +82,7 @@ export const azure: Preset = {
       {
         text: `Create an empty managed disk of the file's size, generation ${generation.slice(1)}.`,
         commands: [
-          `az disk create --resource-group GROUP --location REGION --name ${name} --os-type ${os} --hyper-v-generation ${generation} --upload-type Upload --upload-size-bytes ${bytes} --sku standard_lrs`,
+          `az disk create --resource-group GROUP --location REGION --name ${name} --os-type ${os} --hyper-v-generation ${generation} --for-upload --upload-size-bytes ${bytes} --sku standard_lrs`,
           `az disk grant-access --resource-group GROUP --name ${name} --access-level Write --duration-in-seconds 86400`,
         ],
       },

@@ -1,6 +1,6 @@
 import { bootLosses, firmwareFor, guestOf, note } from "./boot.ts";
 import type { DiskFacts, Preset } from "./model.ts";
-import { ending, plainStem, shellWord, stemOf } from "./naming.ts";
+import { anyStem, ending, shellWord, stemOf } from "./naming.ts";
 import { MIB, TIB, tooLarge, wholeSectors, wholeSteps } from "./sizes.ts";
 
 const VIRTUALBOX_DISKS =
@@ -29,7 +29,7 @@ export const virtualBox: Preset = {
   size: wholeSectors,
   losses: (facts) => bootLosses(facts, "VirtualBox"),
   naming: ending("vdi"),
-  fileName: (stem) => `${plainStem(stem, "\\p{L}\\p{N} ._()-", 200)}.vdi`,
+  fileName: (stem) => `${anyStem(stem)}.vdi`,
   rules: [
     { text: "VDI, version 1.1, with blocks of 1 MiB.", source: VIRTUALBOX_DISKS },
     { text: "A UUID of its own, not all zero: VirtualBox tells disks apart by it.", source: VIRTUALBOX_IDS },
@@ -67,7 +67,7 @@ export const utm: Preset = {
   size: wholeSectors,
   losses: (facts) => bootLosses(facts, "UTM"),
   naming: ending("qcow2"),
-  fileName: (stem) => `${plainStem(stem, "\\p{L}\\p{N} ._()-", 200)}.qcow2`,
+  fileName: (stem) => `${anyStem(stem)}.qcow2`,
   rules: [
     {
       text: "qcow2, which UTM keeps as it is inside the machine's .utm bundle; what has a backing file would not be found there.",
@@ -107,7 +107,7 @@ export const parallels: Preset = {
     note("Two files belong together", "The image and DiskDescriptor.xml go into one folder whose name ends with .hdd."),
   ],
   naming: ending("hds", "hdd"),
-  fileName: (stem) => `${plainStem(stem, "\\p{L}\\p{N} ._()-", 200)}.hds`,
+  fileName: (stem) => `${anyStem(stem)}.hds`,
   rules: [
     { text: "A bundle: a folder NAME.hdd with DiskDescriptor.xml and the image that it names.", source: PARALLELS_FORMAT },
     { text: "From 100 MB to 2 TB.", source: PARALLELS_DISKS },

@@ -4,8 +4,8 @@ import { ending, plainStem, shellWord, stemOf } from "./naming.ts";
 import { GIB, tooLarge, wholeSectors } from "./sizes.ts";
 
 const API = "DigitalOcean API, Create a Custom Image, https://docs.digitalocean.com/reference/pydo/reference/images/create_custom";
-const REQUIREMENTS =
-  "DigitalOcean, Custom Images: Image Requirements, https://docs.digitalocean.com/products/custom-images/details/limits/";
+const REQUIREMENTS = "DigitalOcean, Custom Images: image requirements, https://www.digitalocean.com/docs/images/custom-images/";
+const LIMITS = "DigitalOcean, Custom Images Limits, https://docs.digitalocean.com/products/custom-images/details/limits/";
 
 /** “Smaller than 100 GB”: of the two readings the larger one is certainly refused, between them it may be. */
 const MOST = 100 * GIB - 512;
@@ -35,12 +35,13 @@ export const digitalOcean: Preset = {
   fileName: (stem) => `${plainStem(stem, "A-Za-z0-9._-", 200)}.qcow2`,
   rules: [
     { text: "Raw, qcow2, VHDX, VDI or VMDK, plain or packed with gzip or bzip2 (not xz).", source: API },
-    { text: "Smaller than 100 GB when unpacked.", source: API },
+    { text: "Smaller than 100 GB when unpacked.", source: LIMITS },
+    { text: "No Windows; machines are reached by SSH key, and passwords are off.", source: LIMITS },
     { text: "A Unix-like system with an MBR or GPT, ext3 or ext4, cloud-init 0.7.7 or later, and SSH.", source: REQUIREMENTS },
   ],
   steps: (fileName) => [
     {
-      text: "Beforehand: cloud-init (0.7.7 or later) and an SSH server that starts with the system; virtio drivers in the initramfs.",
+      text: "Beforehand: cloud-init (0.7.7 or later), where the data source ConfigDrive comes before NoCloud; an SSH server that starts with the system; DHCP; virtio drivers in the initramfs.",
       commands: [],
     },
     { text: "In the control panel: Backups & Snapshots › Custom Images › Upload Image, and choose the file.", commands: [] },

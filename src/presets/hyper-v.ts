@@ -1,6 +1,6 @@
 import { blocker, bootLosses, guestOf, hasEfiPartition, isGpt, note } from "./boot.ts";
 import type { DiskFacts, Preset, Rule, Step } from "./model.ts";
-import { ending, powerShellWord, stemOf } from "./naming.ts";
+import { anyStem, ending, powerShellWord, stemOf } from "./naming.ts";
 import { TIB, tooLarge, wholeSectors } from "./sizes.ts";
 
 const GENERATIONS =
@@ -16,14 +16,7 @@ const MOST = 64 * TIB;
 
 const blocks: Rule = { text: "Dynamic, with blocks of 1 MiB, so that the file systems of Linux do not swell the file.", source: LINUX };
 const wholeDisk: Rule = { text: "The virtual size is a whole number of logical sectors and at most 64 TiB.", source: VHDX };
-const name = { naming: ending("vhdx"), fileName: (stem: string): string => `${vhdxStem(stem)}.vhdx` };
-/** What Windows forbids in file names. */
-const vhdxStem = (stem: string): string =>
-  stem
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: Windows forbids them too
-    .replace(/[<>:"/\\|?*\u0000-\u001f]+/g, "-")
-    .replace(/[ .]+$/, "")
-    .slice(0, 200) || "disk";
+const name = { naming: ending("vhdx"), fileName: (stem: string): string => `${anyStem(stem)}.vhdx` };
 
 const EVENTUALLY: Step = {
   text: "Linux and Windows bring Hyper-V's drivers with them; a Linux that was made elsewhere needs hv_vmbus, hv_storvsc and hv_netvsc in its initramfs.",

@@ -97,11 +97,12 @@ describe("the table of presets", () => {
       "con<>:|?*",
     ];
     for (const stem of hostile) expect(fileName(stem)).toMatch(naming.pattern);
+    expect(fileName("Web server 1")).toMatch(/^web[ -]server[ -]1\.[a-z0-9.]+$/i);
     fc.assert(
-      fc.property(fc.string({ unit: "binary", maxLength: 90 }), (stem) => {
+      fc.property(fc.string({ unit: "binary", maxLength: 300, size: "max" }), (stem) => {
         const name = fileName(stem);
         expect(name).toMatch(naming.pattern);
-        expect(new TextEncoder().encode(name).length).toBeLessThanOrEqual(420);
+        expect(new TextEncoder().encode(name.replace(".vmdk", "-flat.vmdk")).length).toBeLessThanOrEqual(255);
         expect(steps(name, HYBRID).length).toBeGreaterThan(1);
       }),
       { numRuns: 50 },
@@ -216,6 +217,12 @@ describe("contents", () => {
     expect(commands("libvirt", disk("MBR", [EXT4]))).toContain("bus=virtio");
     expect(commands("proxmox", disk("MBR", [NTFS]))).toContain("--sata0");
     expect(commands("openstack", HYBRID)).toContain("hw_disk_bus=virtio");
+  });
+
+  test("keep the letters of all languages where the target does", () => {
+    expect(presetById("virtualbox").fileName("日本語 Größe")).toBe("日本語 Größe.vdi");
+    expect(presetById("esxi").fileName("größe-flat-flat")).toBe("größe.vmdk");
+    expect(presetById("azure").fileName("Größe")).toBe("Gro-e.vhd");
   });
 
   test("azure announces the file's size, footer included", () => {

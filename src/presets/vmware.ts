@@ -1,6 +1,6 @@
 import { bootLosses, firmwareFor, guestOf } from "./boot.ts";
 import type { DiskFacts, Naming, Preset, Step } from "./model.ts";
-import { shellWord, stemOf } from "./naming.ts";
+import { anyStem, shellWord, stemOf } from "./naming.ts";
 import { TIB, tooLarge, wholeSectors } from "./sizes.ts";
 
 const SUPPORTED =
@@ -22,12 +22,7 @@ const vmdkName: Naming = {
   pattern: /^(?!.*-flat\.vmdk$)[^"/\\\u0000-\u001f\u007f]+\.vmdk$/i,
   says: "names without quotation marks that end with .vmdk, and not with -flat.vmdk",
 };
-const vmdkStem = (stem: string): string =>
-  stem
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: the same
-    .replace(/["/\\\u0000-\u001f\u007f]+/g, "-")
-    .replace(/-flat$/i, "")
-    .slice(0, 200) || "disk";
+const vmdkStem = (stem: string): string => anyStem(anyStem(stem).replace(/(-flat)+$/i, ""));
 
 const firmware = (facts: DiskFacts): string => {
   const kind = firmwareFor(facts);

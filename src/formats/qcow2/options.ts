@@ -138,13 +138,20 @@ const inGib = (bytes: number) => `${Math.floor(bytes / GIB)} GiB`;
 
 /** Formats of backing files that QEMU opens. */
 const BACKING_FORMATS = ["raw", "qcow2", "qcow", "qed", "vmdk", "vdi", "vpc", "vhdx", "parallels", "dmg", "bochs", "cloop"];
+/** Those of them whose own layers it follows. */
+const LAYERED_FORMATS = ["qcow2", "qcow", "qed", "vmdk"];
 
 export function baseLosses(base: Base, spec: Omit<TargetSpec, "identity">): readonly Loss[] {
   const layout = layoutOf({ ...spec, base, identity: new Uint8Array(16) });
   const block = (what: string, why: string): Loss => ({ what, why, severity: "blocker" });
   if (!BACKING_FORMATS.includes(base.format))
     return [block("QEMU does not read the base", `“${base.name}” is of the format ${base.format}`)];
-  if (layout.dataFile !== null && layout.dataFileRaw) return [block("A raw data file", "it holds the whole disk, so there can be no base below it")];
+  if (base.isLayer === true && !LAYERED_FORMATS.includes(base.format))
+    return [
+      block("QEMU does not read the base", `“${base.name}” is a layer itself, which QEMU does not follow in the format ${base.format}`),
+    ];
+  if (layout.dataFile !== null && layout.dataFileRaw)
+    return [block("A raw data file", "it holds the whole disk, so there can be no base below it")];
   if (new TextEncoder().encode(layout.backing?.name ?? "").length > q.MAX_BACKING_NAME || !headerFits(layout))
     return [
       block("The base's name is too long", `“${base.name}” and the header have no room in a first cluster of ${layout.clusterSize} bytes`),
