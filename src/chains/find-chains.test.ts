@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { memorySource } from "../core/bytes.ts";
 import type { ByteSource } from "../core/model.ts";
+import { parallels } from "../formats/parallels/index.ts";
 import { qcow2Layer, textFile, uuid, vdiLayer, vhdLayer, vhdxLayer, vmdkDescriptor } from "../testing/chain-images.ts";
 import { countingSource } from "../testing/counting-source.ts";
-import { noise } from "../testing/disks.ts";
-import { testCompute } from "../testing/image-harness.ts";
+import { noise, patternDisk } from "../testing/disks.ts";
+import { specFor, testCompute, writeImage } from "../testing/image-harness.ts";
 import { type ChainSearch, findChains, type GivenFile } from "./index.ts";
 
 type Given = ByteSource | GivenFile;
@@ -133,6 +134,12 @@ describe("links", () => {
       ["raw", "raw"],
     ]);
   });
+
+  test("what is stated to be raw is read as raw, whatever its name promises", async () => {
+    const found = await find(raw("base.vmdk"), qcow2Layer("top.qcow2", "base.vmdk", "raw"));
+    expect([pathsOf(found), problemsOf(found)]).toEqual([[["top.qcow2", "base.vmdk"]], []]);
+    expect(problemsOf(await find(raw("base.vmdk"), qcow2Layer("top.qcow2", "base.vmdk")))).toMatchObject([{ kind: "unreadable" }]);
+  });
 });
 
 describe("problems", () => {
@@ -242,6 +249,17 @@ describe("problems", () => {
     expect(problemsOf(await find(larger, layer("0000000a")))).toMatchObject([{ kind: "missing" }]);
   });
 
+  test("a snapshot that was not written to has its parent's CID", async () => {
+    const same = { CID: "0000000a", parentCID: "0000000a" };
+    const layers = [
+      vmdkDescriptor("s2.vmdk", { ...same, parentFileNameHint: '"s1.vmdk"' }),
+      vmdkDescriptor("s1.vmdk", { ...same, parentFileNameHint: '"d.vmdk"' }),
+    ];
+    const found = await find(...layers, vmdkDescriptor("d.vmdk", { CID: "0000000a" }));
+    expect([pathsOf(found), problemsOf(found)]).toEqual([[["s2.vmdk", "s1.vmdk", "d.vmdk"]], []]);
+    expect(problemsOf(await find(...layers))).toMatchObject([{ kind: "missing", file: "s1.vmdk", needs: "d.vmdk" }]);
+  });
+
   test("a parent that cannot be opened, and what it lacks itself", async () => {
     const found = await find(
       vmdkDescriptor("d.vmdk", { CID: "0000000a" }, "d-flat.vmdk"),
@@ -286,6 +304,17 @@ describe("a folder", () => {
   test("an image that others claim as their extent stays one", async () => {
     const found = await find(vmdkDescriptor("a.vmdk", {}, "b.qcow2", 1), qcow2Layer("b.qcow2", null));
     expect(pathsOf(found)).toEqual([["a.vmdk"], ["b.qcow2"]]);
+  });
+
+  test("files that an image is made of are no members: a split VMDK's, a Parallels bundle's", async () => {
+    const parts = ["d-f001.vmdk", "d-f002.vmdk"];
+    const lines = parts.map((name) => `RW 4096 FLAT "${name}" 0\n`).join("");
+    const bundle = parallels.target!;
+    const image = await writeImage(bundle.create(specFor(bundle, 4 << 20, "p.hdd", { bundle: "on" }), testCompute()), patternDisk(4));
+    const split = textFile("d.vmdk", `# Disk DescriptorFile\nversion=1\nCID=1\ncreateType="twoGbMaxExtentFlat"\n${lines}`);
+    const found = await find(...image.files, ...parts.map((name) => raw(name, 2 << 20)), split);
+    expect(pathsOf(found)).toEqual([["DiskDescriptor.xml"], ["d.vmdk"]]);
+    expect([found.others, found.failures, problemsOf(found)]).toEqual([[], [], []]);
   });
 
   test("what is no image is told apart from what should be one", async () => {

@@ -81,6 +81,8 @@ export async function findChains(files: readonly GivenFile[], context: Omit<Open
   });
   const place = new Map(kept.map(({ id }, i) => [id, i]));
   const parents = kept.map(({ id }) => place.get(links.get(id)?.parent?.id ?? -1) ?? null);
+  const children: number[][] = kept.map(() => []);
+  for (const [child, parent] of parents.entries()) if (parent !== null) children[parent]?.push(child);
   const rings = ringsOf(parents);
   const list = kept.map(
     (member, i): Member => ({
@@ -91,7 +93,7 @@ export async function findChains(files: readonly GivenFile[], context: Omit<Open
       format: member.format,
       volume: member.volume,
       parent: parents[i] as number | null,
-      children: parents.flatMap((parent, child) => (parent === i ? [child] : [])),
+      children: children[i] as readonly number[],
       labels: machines.labels.get(member.id) ?? [],
       problems: [
         ...(links.get(member.id)?.problems ?? []),

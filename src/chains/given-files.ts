@@ -34,9 +34,9 @@ export class GivenFiles {
   private readonly byFoldedName: ReadonlyMap<string, readonly number[]>;
 
   constructor(files: readonly GivenFile[]) {
-    this.parts = files.map(({ source, path }) => within([], (path ?? source.name).split(SEPARATOR)) ?? [source.name]);
-    this.paths = this.parts.map((parts) => parts.join("/"));
-    this.byPath = grouped(this.paths);
+    this.paths = files.map(({ source, path }) => path ?? source.name);
+    this.parts = this.paths.map((path) => within([], path.split(SEPARATOR)) ?? [path]);
+    this.byPath = grouped(this.parts.map((parts) => parts.join("/")));
     this.byName = grouped(this.parts.map(nameOf));
     this.byFoldedName = grouped(this.parts.map((parts) => nameOf(parts).toLowerCase()));
   }

@@ -28,22 +28,24 @@ export interface Identified {
   readonly volume: Volume;
 }
 
+/** A VMDK's CID: 32 bits, and a snapshot that was not written to yet has its parent's. */
+export const isWeak = ({ id }: FileReference): boolean => id?.includes("-") === false;
+
 /**
  * Those that have the identity that a child of `size` bytes states; when there are none in the right version, those in another.
- * A VMDK's CID has 32 bits and every new disk's is the same: alone it counts only for a disk of the child's size that was written to.
+ * A CID alone counts only when it leads to one disk of that size, which is not itself a layer over that CID.
  */
 export function withIdentity<Candidate extends Identified>(
   candidates: readonly Candidate[],
   reference: FileReference,
   size: number,
 ): readonly Candidate[] {
-  const { id } = reference;
-  if (id === null) return [];
-  const isWeak = !id.includes("-");
-  if (isWeak && id === FIRST_CID) return [];
-  const fits = (wanted: Fit) => candidates.filter(({ volume }) => (!isWeak || volume.size === size) && fitOf(reference, volume) === wanted);
-  const same = fits("same");
-  return same.length > 0 ? same : fits("changed");
+  const fits = (wanted: Fit) => candidates.filter(({ volume }) => fitOf(reference, volume) === wanted);
+  if (reference.id === null) return [];
+  if (!isWeak(reference)) return [fits("same"), fits("changed")].find(({ length }) => length > 0) ?? [];
+  if (reference.id === FIRST_CID) return [];
+  const likely = fits("same").filter(({ volume }) => volume.size === size && volume.parent?.id !== reference.id);
+  return likely.length === 1 ? likely : [];
 }
 
 /** Why a parent is not what its child was made over. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { memorySource } from "../core/bytes.ts";
+import { DiskError } from "../core/errors.ts";
 import type { ByteSource } from "../core/model.ts";
 import { qcow2Layer, textFile, utf16File, uuid, vdiLayer, vhdLayer, vmdkDescriptor } from "../testing/chain-images.ts";
 import { testCompute } from "../testing/image-harness.ts";
@@ -167,6 +168,22 @@ describe("damage", () => {
       expect([found.problems, found.others]).toEqual([[], ["x.xml"]]);
     },
   );
+
+  test("a description on a failing medium is told as well", async () => {
+    const read = async (): Promise<never> => {
+      throw new DiskError("io", "the medium failed", { file: "m.vmx" });
+    };
+    const found = await find(qcow2Layer("a.qcow2", null), { name: "m.vmx", size: 9, origin: null, read });
+    expect(found.problems).toMatchObject([{ kind: "description", file: "m.vmx", message: expect.stringContaining("the medium failed") }]);
+    expect(shown(found)).toEqual([["a.qcow2"]]);
+  });
+
+  test("a machine may use a file that is also a part of another image", async () => {
+    const domain = `<domain><devices><disk><source file="d-flat.img"/><target dev="vda"/></disk></devices></domain>`;
+    const flat = memorySource("d-flat.img", new Uint8Array(1 << 20));
+    const found = await find(flat, vmdkDescriptor("d.vmdk", {}, "d-flat.img", 2048), textFile("m.xml", domain));
+    expect(shown(found)).toEqual([["d-flat.img", "m.xml vda"], ["d.vmdk"]]);
+  });
 
   test("one file may be any of several", async () => {
     const found = await find(

@@ -28,8 +28,9 @@ export async function readDescriptions(files: readonly GivenFile[], names: Given
       const description = await readDescription(source, path);
       if (description !== null) found.push({ ...description, file });
     } catch (error) {
-      if (!(error instanceof XmlError)) throw error;
-      const message = `${path} cannot be read (character ${error.at}: ${error.message}): which layers are current is not known from it`;
+      if (!(error instanceof XmlError) && !(error instanceof DiskError)) throw error;
+      const place = error instanceof XmlError ? `character ${error.at}: ` : "";
+      const message = `${path} cannot be read (${place}${error.message}): which layers are current is not known from it`;
       problems.push({ kind: "description", severity: "note", message, file: path });
     }
   }

@@ -52,8 +52,13 @@ export async function findParent(child: OpenedMember, reference: FileReference, 
         )
       : linked(child, reference, first, []);
 
-  const others = members.list.filter((member) => member !== child);
-  const found = withIdentity(others, reference, child.volume.size);
+  const others = withIdentity(
+    members.list.filter((member) => member !== child),
+    reference,
+    child.volume.size,
+  );
+  // Its own parent only when nothing else is.
+  const found = others.length > 0 ? others : withIdentity([child], reference, child.volume.size);
   if (found.length > 1)
     return ambiguous(
       child,

@@ -23,7 +23,7 @@ export function readVirtualBox(root: Element): Description | null {
 
 /** The disks of a machine's present state or of one snapshot: `StorageControllers` lies directly below it or in its `Hardware`. */
 function attachedTo(state: Element, names: ReadonlyMap<string, string>): DescribedDisk[] {
-  const controllers = [state].flatMap((place) => place && (childNamed(place, "StorageControllers") ?? []));
+  const controllers = [state, childNamed(state, "Hardware")].flatMap((place) => place && (childNamed(place, "StorageControllers") ?? []));
   const disks: DescribedDisk[] = [];
   for (const controller of controllers.flatMap((element) => element?.children ?? [])) {
     for (const device of controller.children) {

@@ -21,7 +21,7 @@ import { failure } from "../testing/failure.ts";
 import { openFileSource } from "../testing/file-source.ts";
 import { readVolume, testCompute } from "../testing/image-harness.ts";
 import { judge } from "../testing/judges.ts";
-import { diskAt, openDisk, openMember } from "./chain.ts";
+import { diskAt, openChain, openDisk } from "./chain.ts";
 import type { Disk } from "./disk.ts";
 
 const compute = testCompute();
@@ -82,7 +82,7 @@ describe("chains by identity", () => {
     const [chain] = found.chains;
     for (const level of [0, 1, 2]) {
       await expectShown(diskAt(disk, level, compute), LAYERS.slice(level));
-      await expectShown(await openMember(found, chain!.members[level]!, { compute }), LAYERS.slice(level));
+      await expectShown(await openChain(found, chain!.members[level]!, { compute }), LAYERS.slice(level));
     }
     expect(chain!.members).toHaveLength(3);
     expect(warnings(disk)).toHaveLength(family.includes("nowhere") ? 2 : 0);
@@ -92,7 +92,7 @@ describe("chains by identity", () => {
     const disk = await openDisk(qcow2Layer("a", null), contextOver([]));
     expect(() => diskAt(disk, 1, compute)).toThrow("there is no layer 1");
     expect(diskAt(disk, 0, compute)).toBe(disk);
-    expect((await failure(openMember(await find([]), 0, { compute }))).code).toBe("usage");
+    expect((await failure(openChain(await find([]), 0, { compute }))).code).toBe("usage");
   });
 
   test("without candidates only the resolver is asked; what it does not know is asked for by name and UUID", async () => {
@@ -101,6 +101,11 @@ describe("chains by identity", () => {
     expect(error).toMatchObject({ code: "missing-file", needs: `{${uuid(2)}}.vdi` });
     expect(error.message).toContain(uuid(2));
     expect(await failure(openDisk(top!, contextOver([top!, mid!])))).toMatchObject({ code: "missing-file", file: "mid.vdi" });
+  });
+
+  test("the same file twice among the candidates is one", async () => {
+    const files = await FAMILIES.vdi();
+    await expectShown(await openDisk(files[0]!, contextOver([], { candidates: async () => [...files, ...files] })), LAYERS);
   });
 
   test("candidates that cannot be opened, and other formats, are passed over", async () => {
@@ -152,9 +157,9 @@ describe("changed parents", () => {
       expect(warnings(diskAt(disk, 1, compute))).toEqual([]);
 
       const found = await find(files);
-      expect((await failure(openMember(found, 0, { compute }))).message).toBe(error.message);
-      expect(warnings(await openMember(found, 0, { compute, acceptChangedParents: true }))).toEqual(warnings(disk));
-      expect(warnings(await openMember(found, 1, { compute }))).toEqual([]);
+      expect((await failure(openChain(found, 0, { compute }))).message).toBe(error.message);
+      expect(warnings(await openChain(found, 0, { compute, acceptChangedParents: true }))).toEqual(warnings(disk));
+      expect(warnings(await openChain(found, 1, { compute }))).toEqual([]);
     },
   );
 
@@ -165,12 +170,36 @@ describe("changed parents", () => {
     const disk = await openDisk(child, contextOver([child, wrong, right]));
     await expectShown(disk, [TOP, BASE]);
     expect(warnings(disk)).toEqual([`s.vhd names its parent “d.vhd”; moved.vhd has the stated id ${uuid(1)} and is taken for it.`]);
-    const found = await find([child, wrong, right]);
-    await expectShown(await openMember(found, 0, { compute }), [TOP, BASE]);
+    const damaged = memorySource("d.vhd", noise(4096, 1));
+    await expectShown(await openDisk(child, contextOver([child, damaged, right])), [TOP, BASE]);
+    expect((await failure(openDisk(child, contextOver([child, damaged])))).file).toBe("d.vhd");
+    for (const named of [wrong, damaged])
+      await expectShown(await openChain(await find([child, named, right]), 0, { compute }), [TOP, BASE]);
   });
 });
 
+test("a clone that has its parent's name, in another folder", async () => {
+  const clone = vmdkDescriptor("x.vmdk", { CID: "0000000b", parentCID: "0000000a", parentFileNameHint: '"../base/x.vmdk"' });
+  const base = vmdkDescriptor("x.vmdk", { CID: "0000000a" });
+  const resolve = async () => clone;
+  expect((await openDisk(clone, contextOver([clone, base], { resolve }))).chain).toHaveLength(2);
+  expect((await failure(openDisk(clone, contextOver([clone], { resolve })))).message).toContain("leads back");
+});
+
+test("of a damaged file of the stated name and one that was changed, the changed one is what is asked about", async () => {
+  const [child, changed] = (await CHANGED["VDI: another version"]()) as [ByteSource, ByteSource];
+  const files = [child, changed, memorySource(`{${uuid(1)}}.vdi`, noise(4096, 1))];
+  expect(await failure(openDisk(child, contextOver(files)))).toMatchObject({ file: "d.vdi" });
+  expect(namesOf(await openDisk(child, contextOver(files, { acceptChangedParents: true })))).toEqual(["s.vdi", "d.vdi"]);
+});
+
 describe("what stops", () => {
+  test("an image that has its own identity for its parent's", async () => {
+    const alone = [await vdiLayer("s.vdi", { id: uuid(1), parent: uuid(1) })];
+    expect((await failure(openDisk(alone[0]!, contextOver(alone)))).message).toContain("leads back");
+    expect((await find(alone)).chains).toMatchObject([{ members: [0], problems: [{ kind: "cycle", files: ["s.vdi"] }] }]);
+  });
+
   test("problems of a found chain are errors of the right kind", async () => {
     const found = await find([
       qcow2Layer("a", "gone"),
@@ -182,7 +211,7 @@ describe("what stops", () => {
       qcow2Layer("b", "bad.qcow2"),
       memorySource("bad.qcow2", new Uint8Array(4096)),
     ]);
-    const errors = await Promise.all([0, 1, 2, 5, 6].map((id) => failure(openMember(found, id, { compute }))));
+    const errors = await Promise.all([0, 1, 2, 5, 6].map((id) => failure(openChain(found, id, { compute }))));
     expect(errors.map(({ code, needs }) => [code, needs])).toEqual([
       ["missing-file", "gone"],
       ["corrupt", undefined],
@@ -199,10 +228,10 @@ describe("what stops", () => {
     expect((await openDisk(deep[255]!, contextOver(deep))).chain).toHaveLength(256);
     expect((await failure(openDisk(deep[256]!, contextOver(deep)))).code).toBe("corrupt");
     const found = await find(deep);
-    expect((await openMember(found, 255, { compute })).chain).toHaveLength(256);
-    expect((await failure(openMember(found, 256, { compute }))).code).toBe("corrupt");
+    expect((await openChain(found, 255, { compute })).chain).toHaveLength(256);
+    expect((await failure(openChain(found, 256, { compute }))).code).toBe("corrupt");
     // A long way down from a top that is too far up is not cut off in silence.
-    expect((await openMember(found, 200, { compute })).chain).toHaveLength(201);
+    expect((await openChain(found, 200, { compute })).chain).toHaveLength(201);
   });
 });
 
@@ -276,7 +305,7 @@ describe("chains of QEMU", () => {
           qemu!.must(["convert", "-f", layers[layers.length - 1 - level]![0], "-O", "raw", name, flat], { cwd: folder });
           using judged = openFileSource(flat);
           const expected = await judged.read(0, judged.size);
-          const opened = await openMember(found, member, { compute });
+          const opened = await openChain(found, member, { compute });
           expect(same(await readVolume(opened.chain), expected)).toBe(true);
           expect(same(await readVolume(diskAt(whole, level, compute).chain), expected)).toBe(true);
         }
@@ -293,13 +322,28 @@ describe("chains of QEMU", () => {
     qemu!.must(["snapshot", "-c", "early", "snap-base.qcow2"], { cwd });
     io!.must(["-c", "write -P 2 0 64k", "-f", "qcow2", "snap-base.qcow2"], { cwd });
     qemu!.must(["create", "-q", "-f", "qcow2", "-b", "snap-base.qcow2", "-F", "qcow2", "snap-top.qcow2"], { cwd });
+    io!.must(["-c", "write -P 3 64k 64k", "-f", "qcow2", "snap-top.qcow2"], { cwd });
+    qemu!.must(["snapshot", "-c", "late", "snap-top.qcow2"], { cwd });
+    io!.must(["-c", "write -P 4 64k 64k", "-f", "qcow2", "snap-top.qcow2"], { cwd });
     using base = openFileSource(join(folder, "snap-base.qcow2"));
     using top = openFileSource(join(folder, "snap-top.qcow2"));
     const found = await find([top, base]);
     const id = found.members.findIndex(({ path }) => path === "snap-base.qcow2");
-    const at = async (snapshot?: string) => (await readVolume((await openMember(found, id, { compute, snapshot })).chain))[0];
-    expect([await at(), await at("early")]).toEqual([2, 1]);
-    expect((await failure(openMember(found, 0, { compute, snapshot: "early" }))).code).toBe("usage");
+    const at = async (member: number, snapshot?: string) => {
+      const bytes = await readVolume((await openChain(found, member, { compute, snapshot })).chain);
+      return [bytes[0], bytes[65536]];
+    };
+    expect([await at(id), await at(id, "early")]).toEqual([
+      [2, 1],
+      [1, 1],
+    ]);
+    // What lies below a snapshot is not looked up in the layers below.
+    expect([await at(0), await at(0, "late")]).toEqual([
+      [2, 4],
+      [2, 3],
+    ]);
+    expect((await openDisk(top, contextOver([base], { snapshot: "late" }))).chain).toHaveLength(2);
+    expect((await failure(openChain(found, 0, { compute, snapshot: "early" }))).code).toBe("usage");
   });
 });
 

@@ -1,9 +1,9 @@
 import {
   type ChainProblem,
   type ChainSearch,
-  type Fit,
   fitOf,
   isNamedById,
+  isWeak,
   type Member,
   MOST_LAYERS,
   mismatchText,
@@ -46,24 +46,23 @@ export async function openDisk(file: ByteSource, context: OpenContext, format?: 
  * Opens what `findChains` found, from a member down to its base: over a member that is not the newest, an older point in time.
  * `context.snapshot` is one of that member. The context's resolver and candidates are not asked: the links are those that were found.
  */
-export async function openMember(found: ChainSearch, id: number, context: Omit<OpenContext, "resolve" | "candidates">): Promise<Disk> {
+export async function openChain(found: ChainSearch, id: number, context: Omit<OpenContext, "resolve" | "candidates">): Promise<Disk> {
   const volumes: Volume[] = [];
-  for (let next: number | null = id; next !== null; ) {
+  let child: { readonly path: string; readonly volume: Volume } | null = null;
+  for (let next: number | null = id, depth = 0; next !== null; depth++) {
     const member: Member | undefined = found.members[next];
     if (member === undefined) throw new DiskError("usage", "there is no such layer");
-    const { source, format, problems, parent, resolve }: Member = member;
+    const { source, path, problems, resolve }: Member = member;
     const stop = problems.find(({ severity }) => severity === "stop");
     if (stop !== undefined) throw stopError(stop);
-    if (volumes.length === MOST_LAYERS) throw looped(source);
-    const changed = problems.find(({ severity }) => severity === "confirm");
-    if (changed !== undefined && context.acceptChangedParents !== true)
-      throw new DiskError("corrupt", changed.message, { file: changed.file });
-    const snapshot = volumes.length === 0 ? context.snapshot : undefined;
-    const volume = await openImage(source, { ...context, snapshot, resolve }, format);
-    volumes.push(withNote(volume, changed === undefined ? null : accepted(changed.message)));
-    next = parent;
+    if (depth === MOST_LAYERS) throw looped(source);
+    const snapshot = child === null ? context.snapshot : undefined;
+    const volume: Volume = await openImage(source, { ...context, snapshot, resolve }, member.format);
+    if (child !== null) volumes.push(withNote(child.volume, consent(child.path, child.volume, path, volume, context)));
+    child = { path, volume };
+    next = member.parent;
   }
-  return createDisk(volumes, context.compute.mergeLayers);
+  return createDisk([...volumes, (child as { readonly volume: Volume }).volume], context.compute.mergeLayers);
 }
 
 /** The disk as it was when the layer at `level` was its newest; 0 is as it is. */
@@ -78,10 +77,22 @@ const stopError = ({ kind, message, file, needs, code }: ChainProblem): DiskErro
   new DiskError(code ?? CODES[kind] ?? "corrupt", message, { file, needs });
 
 const withNote = (volume: Volume, note: Note | null): Volume => (note === null ? volume : { ...volume, notes: [...volume.notes, note] });
-const accepted = (text: string): Note => ({
-  text: `${text}. It was accepted: where only the parent holds data they may be wrong.`,
-  severity: "warning",
-});
+
+/** What the child's notes are to say of a parent that is not what it was made over; `corrupt` where the context does not accept that. */
+function consent(
+  name: string,
+  child: Volume,
+  parentName: string,
+  parent: Volume,
+  { acceptChangedParents }: Pick<OpenContext, "acceptChangedParents">,
+): Note | null {
+  const reference = child.parent as FileReference;
+  const fit = fitOf(reference, parent);
+  if (fit === "same" || fit === "unknown") return null;
+  const text = mismatchText(name, reference, parentName, parent, fit);
+  if (acceptChangedParents !== true) throw new DiskError("corrupt", text, { file: parentName });
+  return { text: `${text}. It was accepted: where only the parent holds data they may be wrong.`, severity: "warning" };
+}
 
 interface Parent extends Layer {
   /** For the child. */
@@ -95,33 +106,29 @@ async function findParent(
   context: OpenContext,
   candidates: Candidates,
 ): Promise<Parent> {
-  const open = (source: ByteSource) => openImage(source, context, reference.format ?? undefined);
   const named = await context.resolve(reference);
-  if (named !== null && opened.some((other) => sameFile(other, named))) throw looped(named);
-  let parent: Layer | null = null;
-  let failure: unknown = null;
-  let fit: Fit = "other";
-  if (named !== null) {
-    try {
-      parent = { source: named, volume: await open(named) };
-      fit = fitOf(reference, parent.volume);
-    } catch (error) {
-      if (!(error instanceof DiskError)) throw error;
-      failure = error;
-    }
-  }
-  if (parent !== null && (fit === "same" || fit === "unknown")) return { ...parent, note: null };
+  // A clone in a folder of its own often has its parent's name.
+  const isRing = named !== null && opened.some((other) => sameFile(other, named));
+  const first = named === null ? null : isRing ? looped(named) : await openLayer(named, reference, context);
+  const fit = first === null || first instanceof DiskError ? null : fitOf(reference, first.volume);
+  if (first !== null && !(first instanceof DiskError) && (fit === "same" || fit === "unknown")) return { ...first, note: null };
   const found = await candidates.find(child, reference, opened);
-  if (found !== null && (parent === null || fitOf(reference, found.volume) === "same")) {
-    parent = found;
-    fit = fitOf(reference, found.volume);
-    if (fit === "same") return { ...found, note: isNamedById(reference) ? null : substituted(child, reference, found) };
-  }
-  if (parent === null && failure !== null) throw failure;
+  if (found !== null && fitOf(reference, found.volume) === "same")
+    return { ...found, note: isNamedById(reference) ? null : substituted(child, reference, found) };
+  const parent = first instanceof DiskError ? (found ?? first) : (first ?? found);
   if (parent === null) throw missing(child.source, reference);
-  const text = mismatchText(child.source.name, reference, parent.source.name, parent.volume, fit === "changed" ? "changed" : "other");
-  if (context.acceptChangedParents !== true) throw new DiskError("corrupt", text, { file: parent.source.name });
-  return { ...parent, note: accepted(text) };
+  if (parent instanceof DiskError) throw parent;
+  return { ...parent, note: consent(child.source.name, child.volume, parent.source.name, parent.volume, context) };
+}
+
+/** The error where the file cannot be opened: another one may be the parent. */
+async function openLayer(source: ByteSource, { format }: FileReference, context: OpenContext): Promise<Layer | DiskError> {
+  try {
+    return { source, volume: await openImage(source, context, format ?? undefined) };
+  } catch (error) {
+    if (error instanceof DiskError) return error;
+    throw error;
+  }
 }
 
 function missing(child: ByteSource, reference: FileReference): DiskError {
@@ -154,8 +161,12 @@ class Candidates {
     if (reference.id === null || reference.format === null || this.context.candidates === undefined) return null;
     const format = formatById(reference.format).id;
     const layers = await (this.opened.get(format) ?? this.open(format));
-    const others = layers.filter(({ source }) => !except.some((one) => sameFile(one, source)));
+    const [above, others] = [true, false].map((wanted) =>
+      layers.filter(({ source }) => except.some((one) => sameFile(one, source)) === wanted),
+    ) as [Layer[], Layer[]];
     const found = withIdentity(others, reference, child.volume.size);
+    const [ring] = found.length > 0 || isWeak(reference) ? [] : withIdentity(above, reference, child.volume.size);
+    if (ring !== undefined) throw looped(ring.source);
     if (found.length <= 1) return found[0] ?? null;
     const names = found.map(({ source }) => source.name).join(", ");
     throw new DiskError(
@@ -177,6 +188,7 @@ class Candidates {
     const layers: Layer[] = [];
     for (const source of (await this.context.candidates?.()) ?? []) {
       this.context.signal?.throwIfAborted();
+      if (layers.some((layer) => sameFile(layer.source, source))) continue;
       try {
         if ((await detectFormat(source)).id === format) layers.push({ source, volume: await openImage(source, this.context, format) });
       } catch (error) {
