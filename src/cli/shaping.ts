@@ -50,8 +50,7 @@ export async function shapedDisk(
   const { slimmed } = shaped;
   for (const { partition, kind, savedBytes } of slimmed?.fileSystems ?? [])
     printRemark(`note: ${humanSize(savedBytes)} less: free space of ${kind}${partition === null ? "" : ` in partition ${partition}`}`);
-  for (const { partition, kind, why } of slimmed?.refused ?? [])
-    printRemark(`warning: ${kind}${partition === null ? "" : ` in partition ${partition}`} is not slimmed: ${why}`);
+  for (const { why } of slimmed?.refused ?? []) printRemark(`warning: not slimmed: ${why}`);
   return shaped;
 }
 

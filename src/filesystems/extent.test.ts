@@ -15,14 +15,14 @@ const MIB = 1 << 20;
 /** A file system made on the first `made` bytes of a volume of `volume`. */
 interface Case {
   readonly kind: string;
-  readonly maker: string;
+  readonly maker: JudgeName;
   readonly args: readonly string[];
   /** Behind the path: the size, as the program wants it. */
   readonly size: readonly string[];
   readonly made: number;
   readonly volume: number;
   /** A program that fails when the volume lacks an end of `cut` bytes. */
-  readonly checker: string;
+  readonly checker: JudgeName;
   readonly checks: readonly string[];
   readonly cut: number;
 }
@@ -125,7 +125,7 @@ const CASES: readonly Case[] = [
   },
   { kind: "swap", maker: "mkswap", args: ["-q"], size: [], made: 3 * MIB, volume: 3 * MIB, checker: "mkswap", checks: ["-V"], cut: 0 },
 ];
-const program = (name: string) => judge(name as JudgeName);
+const program = judge;
 
 function make({ maker, args, size, volume }: Case): string {
   const path = join(folder, "volume.img");
@@ -174,9 +174,9 @@ describe("copies of the superblock that say otherwise", () => {
     ["exfat", 12 * 512 + 72, 8, true],
     ["btrfs", 64 * MIB + 0x70, 8, true],
   ];
-  test.each(copies)("%s: the larger size counts, and it is told", async (kind, at, bytes, little) => {
+  const hasMakers = copies.every(([kind]) => program((CASES.find((made) => made.kind === kind) as Case).maker) !== null);
+  test.skipIf(!hasMakers).each(copies)("%s: the larger size counts, and it is told", async (kind, at, bytes, little) => {
     const made = CASES.find((candidate) => candidate.kind === kind) as Case;
-    if (program(made.maker) === null) return;
     const path = make(made);
     const disk = readFileSync(path);
     const view = new DataView(disk.buffer, disk.byteOffset);

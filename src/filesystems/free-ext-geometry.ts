@@ -50,12 +50,12 @@ export async function openGeometry(part: Part, compute: FreeCompute, signal?: Ab
   const kind = kindOf(block);
   const wrong = fieldFaults(kind, part, SUPERBLOCK, SUPERBLOCK_AT);
   if (block.s_magic !== MAGIC) throw wrong("s_magic", block.s_magic, String(MAGIC));
-  requireReliable(block, kind, part);
   const hasSums = (block.s_feature_ro_compat & RO_COMPAT.METADATA_CSUM) !== 0;
   if (hasSums && block.s_checksum_type !== 1) throw wrong("s_checksum_type", block.s_checksum_type, "1");
   const sum = ~compute.crc32c(bytes.subarray(0, SUPERBLOCK.offsetOf("s_checksum"))) >>> 0;
   // The kernel's CRC-32C leaves out the final inversion.
   if (hasSums && block.s_checksum !== sum) throw wrong("s_checksum", block.s_checksum, String(sum));
+  requireReliable(block, kind, part);
   const geometry = geometryOf(block, kind, part, compute);
   if (!hasSums) await compareBackup(block, geometry, kind, pages, signal);
   return { geometry, pages };

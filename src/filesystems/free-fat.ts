@@ -76,6 +76,8 @@ export const openFatFree: OpenFreeMap = async (part, _compute, signal) => {
   const boot = BOOT.read(sector);
   const geometry = geometryOf(boot, part);
   const map = new FatFreeMap(geometry, pages);
+  if (geometry.tables.length === 1)
+    throw notReliable(geometry.kind, part, "it has one FAT only: nothing would show that a file's entries were lost");
   const dirtyAt = DIRTY_AT[geometry.kind];
   const isMarked = EXTENDED_MARKS.includes(sector[dirtyAt + 1] as number);
   if (isMarked && ((sector[dirtyAt] as number) & DIRTY_BITS) !== 0) throw notReliable(geometry.kind, part, UNCLEAN);
@@ -96,8 +98,8 @@ function geometryOf(boot: Boot, part: Part): Geometry {
   if (boot.BPB_NumFATs === 0 || boot.BPB_NumFATs > 4) throw wrong("BPB_NumFATs", boot.BPB_NumFATs, "1 to 4");
   if (boot.BPB_Media !== 0xf0 && boot.BPB_Media < 0xf8) throw wrong("BPB_Media", boot.BPB_Media, "240, or 248 to 255");
   const is32 = boot.BPB_FATSz16 === 0;
-  if (boot.BPB_TotSec16 !== 0 && (is32 || (boot.BPB_TotSec32 !== 0 && boot.BPB_TotSec32 !== boot.BPB_TotSec16)))
-    throw wrong("BPB_TotSec16", boot.BPB_TotSec16, is32 ? "0" : `0 or ${boot.BPB_TotSec32}`);
+  if (boot.BPB_TotSec16 !== 0 && boot.BPB_TotSec32 !== 0 && boot.BPB_TotSec32 !== boot.BPB_TotSec16)
+    throw wrong("BPB_TotSec16", boot.BPB_TotSec16, `0 or ${boot.BPB_TotSec32}`);
   const sectors = boot.BPB_TotSec16 || boot.BPB_TotSec32;
   if (sectors * sector > part.length)
     throw wrong(boot.BPB_TotSec16 !== 0 ? "BPB_TotSec16" : "BPB_TotSec32", sectors, `at most ${Math.floor(part.length / sector)}`);

@@ -78,30 +78,25 @@ export class PartPages {
   }
 }
 
-/** The runs of zero bits among the bits `from` to `to`, bit 0 of a byte first; counted in bits. */
+/** The runs of zero bits among the bits `from` to `to`, bit 0 of a byte first; counted in bits. `bits` has a buffer of its own. */
 export function* zeroRuns(bits: Uint8Array, from: number, to: number): Generator<Range> {
-  let start = -1;
-  for (let bit = from; bit < to; ) {
-    const byte = bits[bit >> 3] as number;
-    const isWhole = (bit & 7) === 0 && bit + 8 <= to;
-    if (isWhole && (byte === 0 || byte === 0xff)) {
-      if (byte === 0 && start < 0) start = bit;
-      if (byte !== 0 && start >= 0) {
-        yield { start, length: bit - start };
-        start = -1;
-      }
-      bit += 8;
-      continue;
-    }
-    const isZero = (byte & (1 << (bit & 7))) === 0;
-    if (isZero && start < 0) start = bit;
-    if (!isZero && start >= 0) {
-      yield { start, length: bit - start };
-      start = -1;
-    }
-    bit++;
+  const words = new Int32Array(bits.buffer, 0, bits.length >> 2);
+  for (let start = from; start < to; ) {
+    start = firstOther(bits, words, -1, start, to);
+    const end = firstOther(bits, words, 0, start, to);
+    if (end > start) yield { start, length: end - start };
+    start = end;
   }
-  if (start >= 0) yield { start, length: to - start };
+}
+
+/** The first bit from `at` on that is not as those of `word` (0 or -1); `to` when there is none. */
+function firstOther(bits: Uint8Array, words: Int32Array, word: 0 | -1, at: number, to: number): number {
+  for (let bit = at; bit < to; ) {
+    if ((bit & 31) === 0 && bit + 32 <= to && words[bit >> 5] === word) bit += 32;
+    else if ((((bits[bit >> 3] as number) >> (bit & 7)) & 1) === (word & 1)) bit++;
+    else return bit;
+  }
+  return to;
 }
 
 /** Adds what of a range lies between `from` and `to`; one that touches the last is joined to it. */

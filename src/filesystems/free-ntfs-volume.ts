@@ -60,6 +60,7 @@ export async function openNtfs(pages: PartPages, signal?: AbortSignal) {
   if (dataOf("$MFTMirr", records.$MFTMirr, boot, part).runs[0]?.lcn !== boot.mirrorAt / boot.clusterBytes)
     throw new DiskError("corrupt", `${part.name}: ntfs: $MFTMirr does not begin where the boot sector says`, { at: boot.mirrorAt });
   requireCleanVolume(records.$Volume, part);
+  await requireNoShadows(pages, signal);
   await requireCleanLog(dataOf("$LogFile", records.$LogFile, boot, part), boot, pages, signal);
   return { boot, mft: records.$MFT, bitmap: bitmapRuns(records.$Bitmap, boot, part) };
 }
@@ -126,6 +127,19 @@ function requireCleanVolume(record: FileRecord, part: Part): void {
   const flags = (value[VOLUME_FLAGS_AT] as number) + (value[VOLUME_FLAGS_AT + 1] as number) * 256;
   if ((flags & UNCLEAN_FLAGS) !== 0)
     throw notReliable("ntfs", part, `it is marked as in need of a check (chkdsk; flags 0x${flags.toString(16)})`);
+}
+
+/** libvshadow, "Volume Shadow Snapshot (VSS) format": the volume header. */
+const SHADOW_HEADER_AT = 0x1e00;
+const SHADOW_ID = [0x6b, 0x87, 0x08, 0x38, 0x76, 0xc1, 0x48, 0x4e, 0xb7, 0xae, 0x04, 0x04, 0x6e, 0x6c, 0xc7, 0x52];
+const SHADOW_CATALOG_AT = 48;
+
+/** A shadow copy leaves what was deleted after it where it was, until something else is written there: in free space. */
+async function requireNoShadows(pages: PartPages, signal?: AbortSignal): Promise<void> {
+  const header = await pages.bytes(SHADOW_HEADER_AT, SHADOW_CATALOG_AT + 8, signal);
+  const isHeader = SHADOW_ID.every((byte, i) => byte === header[i]);
+  if (isHeader && header.subarray(SHADOW_CATALOG_AT).some((byte) => byte !== 0))
+    throw notReliable("ntfs", pages.part, "it holds shadow copies (restore points), whose data lies in free space too");
 }
 
 /** The runs of the bitmap, which has to cover every cluster in clusters of its own. */

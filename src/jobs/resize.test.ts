@@ -32,7 +32,7 @@ const folder = mkdtempSync(join(tmpdir(), "resize-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 const pool = localPool(1);
 const { signal } = new AbortController();
-const program = (name: string) => judge(name as JudgeName);
+const program = judge;
 const sgdisk = judge("sgdisk");
 const sfdisk = judge("sfdisk");
 const fdisk = program("fdisk");
@@ -76,12 +76,7 @@ function blank(name: string, size: number): string {
   truncateSync(path, size);
   return path;
 }
-function made(
-  maker: JudgeName | "fdisk" | "mkfs.xfs" | "mkfs.btrfs" | "pvcreate",
-  size: number,
-  args: (path: string) => readonly string[],
-  input?: string,
-): Uint8Array {
+function made(maker: JudgeName, size: number, args: (path: string) => readonly string[], input?: string): Uint8Array {
   const path = blank("made.raw", size);
   program(maker)!.must(args(path), input === undefined ? {} : { input });
   return new Uint8Array(readFileSync(path));
@@ -422,11 +417,11 @@ describe.skipIf(sfdisk === null)("MBR", () => {
 describe("what shrinking would cut", () => {
   interface System {
     readonly name: string;
-    readonly maker: JudgeName | "mkfs.xfs" | "mkfs.btrfs";
+    readonly maker: JudgeName;
     readonly args: (path: string) => readonly string[];
     readonly size: number;
     readonly disk: number;
-    readonly check: readonly [string, ...string[]];
+    readonly check: readonly [JudgeName, ...string[]];
   }
   const systems: readonly System[] = [
     {

@@ -24,7 +24,7 @@ export interface ShapedDisk {
   readonly preset: PresetPlan | null;
 }
 
-/** `name.source`: of the disk; `name.target`: of the main output file, when the user has given one. Reads partition tables and file systems' headers only. */
+/** `name.source`: of the disk; `name.target`: of the main output file, when the user has given one. Reads partition tables and file systems' headers; to slim, also their maps of free space. */
 export async function shapeDisk(
   disk: Disk,
   shape: Shape,

@@ -2,8 +2,7 @@ import type { Run } from "../core/block-map.ts";
 import { DiskError } from "../core/errors.ts";
 import type { ByteSource, Extent, Packing, Volume } from "../core/model.ts";
 import type { Compute } from "../core/ports.ts";
-import { FREE_MAPS, type FreeMap } from "../filesystems/free-space.ts";
-import { identify } from "../filesystems/index.ts";
+import { FREE_MAPS, type FreeMap, identify } from "../filesystems/index.ts";
 import { type Partition, readPartitions } from "../partitions/index.ts";
 import { createDisk, type Disk, requireReadable } from "./disk.ts";
 import { mapRuns } from "./walk.ts";
@@ -42,7 +41,10 @@ interface Section {
   readonly length: number;
   readonly map: FreeMap;
 }
-type Place = Pick<Section, "partition" | "start" | "length">;
+interface Place extends Pick<Section, "partition" | "start" | "length"> {
+  /** What the partition table says that it holds; empty without one. */
+  readonly typeId: string;
+}
 type ReadDisk = (at: number, length: number, signal?: AbortSignal) => Promise<Uint8Array>;
 
 /**
@@ -70,6 +72,7 @@ export async function slimDisk(
     if (open === undefined) refuse("What is free in it is not known here.");
     else if (start + length > disk.size) refuse("Its partition ends past the end of the disk.");
     else if (places.some((other) => other !== place && overlaps(other, place))) refuse("Its partition and another one overlap.");
+    else if (await isComposite(place, readHere)) refuse("It may be a piece of a dynamic disk or RAID, and go on elsewhere.");
     else
       try {
         const part = { name: nameOf(partition), length, read: (at: number, count: number, s?: AbortSignal) => read(start + at, count, s) };
@@ -109,9 +112,27 @@ async function orNull<T>(read: () => Promise<T | null>): Promise<T | null> {
 /** Where file systems may lie: in the partitions, or, without a table, on the whole disk. */
 async function placesOf(disk: Disk, read: ReadDisk): Promise<readonly Place[]> {
   const table = await readPartitions(read, disk.size);
-  if (table === null) return [{ partition: null, start: 0, length: disk.size }];
+  if (table === null) return [{ partition: null, start: 0, length: disk.size, typeId: "" }];
   const real = ({ start, length, flags }: Partition): boolean => length > 0 && start < disk.size && !flags.includes("extended");
-  return table.partitions.filter(real).map(({ number, start, length }) => ({ partition: number, start, length }));
+  return table.partitions.filter(real).map(({ number, start, length, typeId }) => ({ partition: number, start, length, typeId }));
+}
+
+/** Partitions of dynamic disks and of RAIDs: a file system that begins in one may go on elsewhere. */
+const COMPOSITE_TYPES: readonly string[] = ["0x42", "0xfd", "af9b60a0-1431-4f62-bc68-3311714a69ad", "a19d880f-05fc-4d3b-a006-743f0f84911e"];
+/** Linux md.4: superblocks of version 0.90 and 1.0 lie at the end, so that a member may look like what the RAID holds. */
+const MD_MAGIC = 0xa92b4efc;
+const mdPlaces = (length: number): readonly number[] => [
+  Math.floor(length / 65536) * 65536 - 65536,
+  Math.floor((Math.floor(length / 512) - 16) / 8) * 4096,
+];
+
+async function isComposite({ start, length, typeId }: Place, read: ReadDisk): Promise<boolean> {
+  if (COMPOSITE_TYPES.includes(typeId)) return true;
+  for (const at of mdPlaces(length)) {
+    const magic = at < 0 ? null : await orNull(() => read(start + at, 4));
+    if (magic !== null && new DataView(magic.buffer, magic.byteOffset).getUint32(0, true) === MD_MAGIC) return true;
+  }
+  return false;
 }
 
 /** Bytes of the disk, read and decoded on this thread; the unit unpacked last is kept. */
