@@ -2,7 +2,7 @@
  * Section "chains": six layers of unequal sizes, with zeros over data and parts of blocks, in every chain format that can be made here and in
  * mixtures, flattened to every written format. A naive model says what each layer shows.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pythonWith } from "../executables.mjs";
 import { runProgram } from "./programs.mjs";
@@ -131,8 +131,11 @@ async function checkKind(context, number, name, { formats, layers }, folder) {
     await section.row(`${name}: the model is what qemu-img sees`, () =>
       identicalFault(qemuImg, ["-f", formats.at(-1), "-F", "raw", top, expected], folder),
     );
-  if (name === "vpc" || name === "vhdx")
+  if (name === "vpc")
     await section.row(`${name}: libvhdi sees the model at every layer`, () => libvhdiFaults(python, files, shown, folder));
+  // libvhdi takes VHDX's explicit zeros from the parent; 7-Zip follows the chain and reads them right.
+  if (name === "vhdx" || name === "vpc")
+    await section.row(`${name}: 7-Zip sees the model`, () => sevenZipFaults(context.judges["7zz"], top, shown.at(-1), folder));
   // Every layer is a point in time.
   for (const [i, file] of files.entries())
     await section.row(`${name}: layer ${i + 1} of ${files.length}`, async () => {
@@ -200,6 +203,13 @@ async function libvhdiFaults(python, files, shown, folder) {
   for (const [i, disk] of shown.entries()) writeFileSync(join(folder, `shown-${i}.raw`), disk);
   const result = await runProgram(python, ["-c", LIBVHDI_CHAIN, "-", ...files], { cwd: folder });
   return result.code === 0 ? "" : `libvhdi: ${(result.stdout + result.stderr).trim()}`;
+}
+
+async function sevenZipFaults(sevenZip, top, disk, folder) {
+  if (sevenZip === null) return "7-Zip is not installed";
+  await sevenZip.must(["x", "-oseen", top], { cwd: folder });
+  const [name] = readdirSync(join(folder, "seen"));
+  return readFileSync(join(folder, "seen", name)).equals(disk) ? "" : "shows other bytes";
 }
 
 /** The newest layer that wrote a place must own it, down to a block that it shares with older data; a place nobody wrote is nobody's or zero. */

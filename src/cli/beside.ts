@@ -58,7 +58,8 @@ export async function lookBeside(
       for (const folder of folders) {
         const found = await byName(folder, name);
         if (found === null) continue;
-        if (name !== reference.name) printRemark(`warning: ${basename(path)} names “${reference.name}”; “${name}” in ${folder} is used`);
+        if (name !== reference.name.replace(/^\.[/\\]/, ""))
+          printRemark(`warning: ${basename(path)} names “${reference.name}”; “${name}” in ${folder} is used`);
         return found;
       }
       return null;

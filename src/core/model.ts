@@ -233,9 +233,12 @@ export interface Base {
   readonly format: string;
   /** Virtual size; may differ from the delta's. */
   readonly size: number;
-  /** `Volume.identity` and `Volume.details` of the base. */
+  /** `Volume.identity`, `version` and `details` of the base. */
   readonly identity: string | null;
+  readonly version?: Volume["version"];
   readonly details: Volume["details"];
+  /** It is a layer over another image itself. */
+  readonly isLayer?: boolean;
 }
 
 /** What a target image is to be. */

@@ -15,8 +15,8 @@ export interface Over {
 }
 
 /** What a layer over `volume` states about it. `name`: of its file. */
-export function baseOf({ format, size, identity, details }: Volume, name: string): Base {
-  return { name, format, size, identity, details };
+export function baseOf({ format, size, identity, version, details, parent }: Volume, name: string): Base {
+  return { name, format, size, identity, version, details, isLayer: parent !== null };
 }
 
 /** How many of the disk's newest layers lie above the base; null: the base is not one of the disk's layers. */

@@ -5,8 +5,9 @@ import { afterAll, expect, test } from "vitest";
 import type { ByteSource, Volume } from "../core/model.ts";
 import { createOverlay, type Patch } from "../core/overlay.ts";
 import { DISK_FORMATS } from "../formats/registry.ts";
+import { contextBeside } from "../testing/beside.ts";
 import { noise, same } from "../testing/disks.ts";
-import { contextOf, readVolume, testCompute } from "../testing/image-harness.ts";
+import { readVolume, testCompute } from "../testing/image-harness.ts";
 import { judge } from "../testing/judges.ts";
 import { localPool } from "../testing/local-pool.ts";
 import { memorySink } from "../testing/memory-sink.ts";
@@ -64,7 +65,7 @@ test.each(layered)("%s: every layer is an image, and shows what it showed", asyn
   const files = await keep(source, format, names);
   for (const [i, name] of names.entries()) {
     const level = LAYERS.length - 1 - i;
-    const written = await openDisk(files.find((file) => file.name === name) as ByteSource, contextOf(files), format);
+    const written = await openDisk(files.find((file) => file.name === name) as ByteSource, contextBeside(files), format);
     expect(written.chain.length).toBe(i + 1);
     expect(same(await readVolume(written.chain), await readVolume(diskAt(source, level, testCompute()).chain))).toBe(true);
   }

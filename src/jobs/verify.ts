@@ -1,8 +1,8 @@
 import { DiskError } from "../core/errors.ts";
 import { plainName } from "../core/file-name.ts";
-import type { ByteSource, Range, Volume } from "../core/model.ts";
+import type { ByteSource, FileReference, Range, Volume } from "../core/model.ts";
 import type { BlockPool, Compute } from "../core/ports.ts";
-import { openImage } from "../formats/registry.ts";
+import { isNameless, openImage } from "../formats/registry.ts";
 import type { Over } from "./delta.ts";
 import { createDigest, type DiskDigest, REGION } from "./digest.ts";
 import { attachDisk, createDisk, type Disk } from "./disk.ts";
@@ -91,11 +91,13 @@ export function openWritten(
   return openImage(files[0] as ByteSource, { resolve, compute, innerFormat, anySize: true }, wrapping ?? format);
 }
 
-/** The delta over the base that it was made for; it must name that base as it was told to. */
+/** The delta over the base that it was made for; it must name that base as it was told to, if only by its id where there is no name. */
 function openDelta(main: ByteSource, delta: Volume, over: Over, { mergeLayers }: Compute): Disk {
   const { name, identity } = over.base;
   const parent = delta.parent;
-  if (parent === null || plainName(parent.name) !== name || (parent.id !== null && parent.id !== identity))
+  const isOver = (stated: FileReference): boolean =>
+    (isNameless(stated) || plainName(stated.name) === name) && (stated.id === null || stated.id === identity);
+  if (parent === null || !isOver(parent))
     throw new DiskError("io", `${main.name}: written over “${parent?.name}” (${parent?.id}) instead of “${name}” (${identity})`, {
       file: main.name,
     });

@@ -1,10 +1,10 @@
 import { idOption } from "../../core/id-option.ts";
-import type { DiskFormat, Loss, TargetSpec } from "../../core/model.ts";
+import type { Base, DiskFormat, Loss, TargetSpec } from "../../core/model.ts";
 import { sectorLosses } from "../../core/whole-sectors.ts";
 import { checkVdi } from "./check.ts";
 import { openVdi } from "./reader.ts";
 import { BLOCK_BYTES, Header, MOST_BLOCKS, SIGNATURE } from "./spec.ts";
-import { createVdi, idOf } from "./writer.ts";
+import { baseFaults, createVdi, idOf } from "./writer.ts";
 
 export const vdi: DiskFormat = {
   id: "vdi",
@@ -30,7 +30,10 @@ export const vdi: DiskFormat = {
     ],
     losses,
     create: createVdi,
-    qemuArguments: ({ options }) => ["-O", "vdi", ...(options["static"] === "on" ? ["-o", "static=on"] : [])],
+    overBase: baseLosses,
+    // qemu-img writes no layers.
+    qemuArguments: ({ options, base }) =>
+      base === undefined ? ["-O", "vdi", ...(options["static"] === "on" ? ["-o", "static=on"] : [])] : null,
   },
 };
 
@@ -44,6 +47,10 @@ function losses(spec: TargetSpec): Loss[] {
   if (idOf(spec) === null)
     block("This is no UUID", `id is “${options["id"]}”, expected a UUID such as 01234567-89ab-4cde-8f01-23456789abcd, not all zero.`);
   return found;
+}
+
+function baseLosses(base: Base, spec: Omit<TargetSpec, "identity">): readonly Loss[] {
+  return baseFaults(base, spec).map((why) => ({ what: "A differencing VDI cannot be made", why, severity: "blocker" }));
 }
 
 /** By the signature, or by the line of text before it: with a damaged signature the file is a broken VDI, not a raw disk. */

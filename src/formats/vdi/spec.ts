@@ -31,6 +31,8 @@ export const HEADER_SIZE_1PLUS = 400;
 /** Where the counting of `headerSize` begins: after the VDIPREHEADER. */
 export const PREHEADER_BYTES = 72;
 
+export const COMMENT_BYTES = 256;
+
 /** VDIPREHEADER and VDIHEADER1PLUS; the latter's names are in the comments. */
 export const Header = struct("le", {
   text: bytes(64), // szFileInfo
@@ -39,7 +41,7 @@ export const Header = struct("le", {
   headerSize: u32, // cbHeader
   imageType: u32,
   imageFlags: u32,
-  comment: bytes(256),
+  comment: bytes(COMMENT_BYTES),
   mapAt: u32, // offBlocks
   dataAt: u32, // offData
   cylinders: u32, // LegacyGeometry

@@ -12,6 +12,7 @@ import { failure } from "../../testing/failure.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { generatedFolder, judge } from "../../testing/judges.ts";
+import { writeLayer } from "../../testing/layer.ts";
 import { vdi } from "./index.ts";
 import { BLOCK_BYTES, BLOCK_FREE, BLOCK_ZERO, Header } from "./spec.ts";
 
@@ -200,6 +201,65 @@ describe("writing", () => {
     expect(volume.notes).toEqual([]);
     expect(Buffer.compare(await readVolume(volume), readFileSync(join(folder, "in.raw")))).toBe(0);
     expect(await vdi.check!(file, contextOf())).toMatchObject({ corruptions: 0, leaks: 0, findings: [] });
+  });
+});
+
+describe("a layer", () => {
+  const ID = "01234567-89ab-4cde-8f01-23456789abcd";
+  const VERSION = "76543210-89ab-4cde-8f01-23456789abcd";
+  const base = { name: "base.vdi", format: "vdi", size: 5 * MIB, identity: ID, version: VERSION, details: {} };
+  const specOver = (more: Partial<typeof base> = {}, options = {}, size = 5 * MIB) => ({
+    ...specFor(target, size, "top.vdi", options),
+    base: { ...base, ...more },
+  });
+
+  test("type, link, map and comment: byte by byte, from VirtualBox's numbers", async () => {
+    const file = writeLayer(target.create(specOver(), testCompute()), [
+      [1, new Uint8Array(MIB).fill(7)],
+      [2, null],
+      [4, new Uint8Array(MIB).fill(8)],
+    ]);
+    const bytes = await file.read(0, file.size);
+    const view = new DataView(bytes.buffer);
+    expect(view.getUint32(76, true)).toBe(4);
+    expect(Buffer.from(bytes.subarray(84, 84 + 256)).toString()).toBe("Differencing image over base.vdi".padEnd(256, "\0"));
+    const guid = (at: number) => Buffer.from(bytes.subarray(at, at + 16)).toString("hex");
+    expect([guid(424), guid(440)]).toEqual(["67452301ab89de4c8f0123456789abcd", "10325476ab89de4c8f0123456789abcd"]);
+    expect([guid(392), guid(408)]).not.toContain("0".repeat(32));
+    expect(view.getUint32(388, true)).toBe(2);
+    const map = [0, 1, 2, 3, 4].map((i) => view.getUint32(MAP_AT + i * 4, true));
+    expect(map).toEqual([BLOCK_FREE, 0, BLOCK_ZERO, BLOCK_FREE, 1]);
+    expect([BLOCK_FREE, BLOCK_ZERO]).toEqual([0xffffffff, 0xfffffffe]);
+    expect(bytes.length).toBe(DATA_AT + 2 * MIB);
+
+    const volume = await vdi.open(file, contextOf());
+    expect(volume).toMatchObject({ variant: "differencing", parent: { id: ID, version: VERSION, format: "vdi" } });
+    expect(volume.notes).toMatchObject([{ severity: "info" }]);
+    expect((await volume.extents(0, volume.size)).map(({ kind }) => kind)).toEqual(["hole", "raw", "zero", "hole", "raw"]);
+    expect(await vdi.check!(file, contextOf())).toMatchObject({ corruptions: 0, leaks: 0, findings: [], allocatedClusters: 2 });
+  });
+
+  test("a name that has no room in the comment is left out; a base without a state's id is linked by its own alone", async () => {
+    const file = writeLayer(target.create(specOver({ name: "é".repeat(120), version: undefined as unknown as string }), testCompute()), []);
+    const { comment, parentModifyUuid } = Header.read(await file.read(0, Header.bytes));
+    expect([...comment, ...parentModifyUuid].every((byte) => byte === 0)).toBe(true);
+  });
+
+  test("what it cannot lie over, and how, is told before", () => {
+    const refused = (spec: ReturnType<typeof specOver>) => {
+      const found = target.overBase!(spec.base, spec);
+      expect(found.every(({ severity }) => severity === "blocker")).toBe(true);
+      if (found.length > 0) expect(() => target.create(spec, testCompute())).toThrow(DiskError);
+      expect(target.losses(spec)).toEqual([]);
+      expect(target.qemuArguments(spec)).toBe(null);
+      return found.map(({ why }) => why).join();
+    };
+    expect(refused(specOver())).toBe("");
+    expect(refused(specOver({ format: "vpc" }))).toContain("the parent of a VDI is a VDI");
+    expect(refused(specOver({}, { static: "on" }))).toContain("holds the whole disk");
+    expect(refused(specOver({}, {}, 6 * MIB))).toContain("of the same size");
+    expect(refused(specOver({ identity: "" }))).toContain("no UUID");
+    expect(refused(specOver({}, { id: ID }))).toContain("one of its own");
   });
 });
 

@@ -1,17 +1,20 @@
 import { BitSet } from "../../core/bit-set.ts";
 import { DiskError } from "../../core/errors.ts";
 import { givenId } from "../../core/id-option.ts";
-import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import type { Base, ImageWriter, TargetSpec, Write } from "../../core/model.ts";
 import { guidBytes, guidFrom } from "../../core/uuid.ts";
 import { wholeSectors } from "../../core/whole-sectors.ts";
 import {
   BLOCK_BYTES,
   BLOCK_FREE,
+  BLOCK_ZERO,
+  COMMENT_BYTES,
   ENTRY_BYTES,
   HEADER_SIZE_1PLUS,
   Header,
   SECTOR,
   SIGNATURE,
+  TYPE_DIFFERENCING,
   TYPE_DYNAMIC,
   TYPE_STATIC,
   VERSION_1_1,
@@ -24,17 +27,21 @@ const ALIGNMENT = 1 << 20;
 const WRITE_ENTRIES = ALIGNMENT / ENTRY_BYTES;
 
 /**
- * Dynamic: blocks follow one another in the order in which they come, so that the map is told by which blocks came.
+ * Dynamic and differencing: blocks follow one another in the order in which they come, so that the map is told by which blocks came.
  * Static: every block has its place. The map comes last but for the header, so that a file cut off in writing is no VDI.
  */
-export function createVdi({ size, name, options, identity }: TargetSpec): ImageWriter {
+export function createVdi(spec: TargetSpec): ImageWriter {
+  const { size, name, options, identity, base } = spec;
   const uuid = idOf({ options, identity });
   if (uuid === null) throw new DiskError("usage", `vdi: id is “${options["id"]}”, expected a UUID`);
+  const [fault] = base === undefined ? [] : baseFaults(base, spec);
+  if (fault !== undefined) throw new DiskError("usage", `vdi: ${fault}`);
   const isStatic = options["static"] === "on";
   const blocks = Math.ceil(size / BLOCK_BYTES);
   const mapAt = ALIGNMENT;
   const dataAt = Math.ceil((mapAt + blocks * ENTRY_BYTES) / ALIGNMENT) * ALIGNMENT;
   const written = new BitSet();
+  const zeroed = new BitSet();
   let used = 0;
 
   function* map(): Generator<Write> {
@@ -45,7 +52,7 @@ export function createVdi({ size, name, options, identity }: TargetSpec): ImageW
       const view = new DataView(bytes.buffer);
       for (let i = 0; i < count; i++) {
         const present = isStatic || written.has(first + i);
-        view.setUint32(i * ENTRY_BYTES, present ? next++ : BLOCK_FREE, true);
+        view.setUint32(i * ENTRY_BYTES, present ? next++ : zeroed.has(first + i) ? BLOCK_ZERO : BLOCK_FREE, true);
       }
       yield { file: 0, at: mapAt + first * ENTRY_BYTES, bytes };
     }
@@ -63,6 +70,10 @@ export function createVdi({ size, name, options, identity }: TargetSpec): ImageW
       used++;
       return [{ file: 0, at: dataAt + slot * BLOCK_BYTES, bytes: block.bytes }];
     },
+    putZero(index) {
+      zeroed.add(index);
+      return [];
+    },
     end() {
       const blocksAllocated = isStatic ? blocks : used;
       const header = Header.write({
@@ -70,9 +81,9 @@ export function createVdi({ size, name, options, identity }: TargetSpec): ImageW
         signature: SIGNATURE,
         version: VERSION_1_1,
         headerSize: HEADER_SIZE_1PLUS,
-        imageType: isStatic ? TYPE_STATIC : TYPE_DYNAMIC,
+        imageType: base !== undefined ? TYPE_DIFFERENCING : isStatic ? TYPE_STATIC : TYPE_DYNAMIC,
         imageFlags: 0,
-        comment: new Uint8Array(256),
+        comment: commentOn(base),
         mapAt,
         dataAt,
         // VirtualBox leaves the geometry to whoever opens the image first.
@@ -88,8 +99,8 @@ export function createVdi({ size, name, options, identity }: TargetSpec): ImageW
         blocksAllocated,
         uuid,
         modifyUuid: stateId(identity),
-        parentUuid: new Uint8Array(16),
-        parentModifyUuid: new Uint8Array(16),
+        parentUuid: guidOf(base?.identity),
+        parentModifyUuid: guidOf(base?.version),
         logicalCylinders: 0,
         logicalHeads: 0,
         logicalSectors: 0,
@@ -104,6 +115,28 @@ export function createVdi({ size, name, options, identity }: TargetSpec): ImageW
     },
   };
 }
+
+/** Why no differencing image can be written over a base. */
+export function baseFaults(base: Base, { size, options }: Omit<TargetSpec, "identity">): string[] {
+  const found: string[] = [];
+  if (base.format !== "vdi") return [`“${base.name}” is of the format ${base.format}; the parent of a VDI is a VDI`];
+  if (options["static"] === "on") found.push("a static image holds the whole disk, so there can be no base below it");
+  if (wholeSectors(base.size) !== wholeSectors(size))
+    found.push(`“${base.name}” has ${base.size} bytes, the layer ${size}: VirtualBox makes them of the same size`);
+  if (guidBytes(base.identity ?? "") === null) found.push(`“${base.name}” has no UUID by which a layer could know it`);
+  else if (givenId({ options }) === base.identity)
+    found.push(`the UUID ${base.identity} is that of “${base.name}”: a layer needs one of its own`);
+  return found;
+}
+
+/** The header has no field for the parent's name: what is said here is for people. Nothing where the name is too long. */
+function commentOn(base: Base | undefined): Uint8Array {
+  const text = base === undefined ? "" : `Differencing image over ${base.name}`;
+  return new TextEncoder().encode(text).length < COMMENT_BYTES ? padded(text, COMMENT_BYTES) : new Uint8Array(COMMENT_BYTES);
+}
+
+/** Nil where there is none. */
+const guidOf = (id: string | null | undefined): Uint8Array => guidBytes(id ?? "") ?? new Uint8Array(16);
 
 function padded(text: string, length: number): Uint8Array {
   const out = new Uint8Array(length);

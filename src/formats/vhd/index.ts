@@ -1,7 +1,7 @@
 import type { DiskFormat } from "../../core/model.ts";
 import { checkVhd } from "./check.ts";
 import { hasFooterCookie } from "./footer.ts";
-import { losses, OPTIONS, qemuArguments } from "./options.ts";
+import { baseLosses, losses, OPTIONS, qemuArguments } from "./options.ts";
 import { openVhd } from "./reader.ts";
 import { Footer, HEADER_COOKIE, OLD_FOOTER_BYTES, tagText } from "./spec.ts";
 import { createVhd } from "./writer.ts";
@@ -14,7 +14,7 @@ export const vhd: DiskFormat = {
   probe,
   open: openVhd,
   check: checkVhd,
-  target: { options: OPTIONS, losses, create: createVhd, qemuArguments },
+  target: { options: OPTIONS, losses, create: createVhd, overBase: baseLosses, qemuArguments },
 };
 
 /** By a footer at the end (of 512 or 511 bytes), by its copy at the beginning, or by the dynamic disk header behind a copy that is damaged. */

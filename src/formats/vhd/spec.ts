@@ -69,6 +69,9 @@ export const Header = struct("be", {
 });
 export type HeaderFields = ReturnType<typeof Header.read>;
 
+/** UTF-16 units of `parentUnicodeName`, one of them kept for the zero that ends it. */
+export const LONGEST_PARENT_NAME = 255;
+
 /** [MS-VHD] Parent Locator Entry */
 export const Locator = struct("be", {
   platformCode: bytes(4),

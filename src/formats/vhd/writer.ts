@@ -1,5 +1,6 @@
 import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
 import { readSpec, type VhdSpec } from "./options.ts";
+import { NO_PARENT, type ParentPlace, parentPlace } from "./parent-writer.ts";
 import { geometryOf } from "./size.ts";
 import {
   BLOCK_BYTES,
@@ -14,6 +15,7 @@ import {
   Header,
   NO_OFFSET,
   SECTOR,
+  TYPE_DIFFERENCING,
   TYPE_DYNAMIC,
   TYPE_FIXED,
   tag,
@@ -29,10 +31,13 @@ const BITMAP_BYTES = bitmapBytesOf(BLOCK_BYTES);
 /** Entries of one write of the table: 1 MiB. */
 const WRITE_ENTRIES = (1 << 20) / ENTRY_BYTES;
 
-/** Fixed: the disk, then the footer. Dynamic: as the specification lays it out, blocks in the order of the disk. */
+/**
+ * Fixed: the disk, then the footer. Dynamic and differencing: as the specification lays it out, blocks in the order of the disk, all of
+ * their sectors there.
+ */
 export function createVhd(target: TargetSpec): ImageWriter {
   const spec = readSpec(target);
-  return spec.isFixed ? fixedWriter(spec) : dynamicWriter(spec);
+  return spec.isFixed ? fixedWriter(spec) : sparseWriter(spec);
 }
 
 function fixedWriter(spec: VhdSpec): ImageWriter {
@@ -51,15 +56,17 @@ function fixedWriter(spec: VhdSpec): ImageWriter {
   };
 }
 
-function dynamicWriter(spec: VhdSpec): ImageWriter {
+function sparseWriter(spec: VhdSpec): ImageWriter {
   const { name, blocks } = spec;
   const tableBytes = Math.ceil((blocks * ENTRY_BYTES) / SECTOR) * SECTOR;
   const stride = BITMAP_BYTES + BLOCK_BYTES;
+  const parent = spec.parent === null ? NO_PARENT : parentPlace(spec.parent, TABLE_AT + tableBytes);
+  const dataAt = TABLE_AT + tableBytes + parent.bytes;
   /** 1: the block is in the file. At most 1,044,480 of them. */
   const isWritten = new Uint8Array(blocks);
   const bitmap = new Uint8Array(BITMAP_BYTES).fill(0xff);
   let used = 0;
-  const blockAt = (slot: number) => TABLE_AT + tableBytes + slot * stride;
+  const blockAt = (slot: number) => dataAt + slot * stride;
 
   /** The table follows from which blocks came, as they lie in the order of the disk; its last sector is filled up with unused entries. */
   function* table(): Generator<Write> {
@@ -74,6 +81,13 @@ function dynamicWriter(spec: VhdSpec): ImageWriter {
     }
   }
 
+  /** Takes the next place for a block; its bitmap says that all sectors are there. */
+  function reserve(index: number): { readonly dataAt: number; readonly announced: Write } {
+    isWritten[index] = 1;
+    const at = blockAt(used++);
+    return { dataAt: at + BITMAP_BYTES, announced: { file: 0, at, bytes: bitmap } };
+  }
+
   return {
     unit: BLOCK_BYTES,
     files: [name],
@@ -81,19 +95,18 @@ function dynamicWriter(spec: VhdSpec): ImageWriter {
     sequential: false,
     put(index, block) {
       if (block.kind === "packed") throw new TypeError("vhd: blocks are never packed");
-      isWritten[index] = 1;
-      const at = blockAt(used++);
-      return [
-        { file: 0, at, bytes: bitmap },
-        { file: 0, at: at + BITMAP_BYTES, bytes: block.bytes },
-      ];
+      const { dataAt: at, announced } = reserve(index);
+      return [announced, { file: 0, at, bytes: block.bytes }];
     },
+    // The format has no other way to say that sectors are zero; what is not written of a file is.
+    putZero: (index) => [reserve(index).announced],
     end() {
       const footer = footerOf(spec);
       const footerAt = blockAt(used);
       function* writes(): Generator<Write> {
         yield* table();
-        yield { file: 0, at: HEADER_AT, bytes: headerOf(blocks) };
+        yield* parent.writes;
+        yield { file: 0, at: HEADER_AT, bytes: headerOf(blocks, parent.fields) };
         yield { file: 0, at: 0, bytes: footer };
         yield { file: 0, at: footerAt, bytes: footer };
       }
@@ -102,7 +115,7 @@ function dynamicWriter(spec: VhdSpec): ImageWriter {
   };
 }
 
-function footerOf({ isFixed, size, uniqueId }: VhdSpec): Uint8Array<ArrayBuffer> {
+function footerOf({ isFixed, size, uniqueId, parent }: VhdSpec): Uint8Array<ArrayBuffer> {
   const fields = {
     cookie: tag(FOOTER_COOKIE),
     features: FEATURE_RESERVED,
@@ -115,7 +128,7 @@ function footerOf({ isFixed, size, uniqueId }: VhdSpec): Uint8Array<ArrayBuffer>
     originalSize: BigInt(size),
     currentSize: BigInt(size),
     ...geometryOf(size),
-    diskType: isFixed ? TYPE_FIXED : TYPE_DYNAMIC,
+    diskType: isFixed ? TYPE_FIXED : parent === null ? TYPE_DYNAMIC : TYPE_DIFFERENCING,
     checksum: 0,
     uniqueId,
     savedState: 0,
@@ -124,7 +137,7 @@ function footerOf({ isFixed, size, uniqueId }: VhdSpec): Uint8Array<ArrayBuffer>
   return Footer.write({ ...fields, checksum: checksumOf(Footer.write(fields), Footer.offsetOf("checksum")) });
 }
 
-function headerOf(maxTableEntries: number): Uint8Array<ArrayBuffer> {
+function headerOf(maxTableEntries: number, parent: ParentPlace["fields"]): Uint8Array<ArrayBuffer> {
   const fields = {
     cookie: tag(HEADER_COOKIE),
     dataOffset: NO_OFFSET,
@@ -133,11 +146,8 @@ function headerOf(maxTableEntries: number): Uint8Array<ArrayBuffer> {
     maxTableEntries,
     blockSize: BLOCK_BYTES,
     checksum: 0,
-    parentUniqueId: new Uint8Array(16),
-    parentTimeStamp: 0,
+    ...parent,
     reserved: 0,
-    parentUnicodeName: new Uint8Array(512),
-    parentLocators: new Uint8Array(8 * 24),
     reserved2: new Uint8Array(256),
   };
   return Header.write({ ...fields, checksum: checksumOf(Header.write(fields), Header.offsetOf("checksum")) });

@@ -1,6 +1,6 @@
 import type { DiskFormat } from "../../core/model.ts";
 import { checkVhdx } from "./check.ts";
-import { lossesOf, OPTIONS, qemuArguments, settle } from "./options.ts";
+import { baseLosses, lossesOf, OPTIONS, qemuArguments, settle } from "./options.ts";
 import { openVhdx } from "./reader.ts";
 import { FILE_SIGNATURE } from "./spec.ts";
 import { createVhdx } from "./writer.ts";
@@ -13,7 +13,7 @@ export const vhdx: DiskFormat = {
   probe,
   open: openVhdx,
   check: checkVhdx,
-  target: { options: OPTIONS, losses: lossesOf, create: createVhdx, settle, qemuArguments },
+  target: { options: OPTIONS, losses: lossesOf, create: createVhdx, overBase: baseLosses, settle, qemuArguments },
 };
 
 function probe(head: Uint8Array): boolean {

@@ -1,13 +1,26 @@
 import { DiskError } from "../../core/errors.ts";
+import { plainName } from "../../core/file-name.ts";
 import { givenId, idOption } from "../../core/id-option.ts";
-import type { Loss, Occupancy, TargetOption, TargetSpec } from "../../core/model.ts";
+import type { Base, Loss, Occupancy, TargetOption, TargetSpec } from "../../core/model.ts";
 import { guidBytes } from "../../core/uuid.ts";
 import { tableEntries } from "./block-table.ts";
-import { ALIGNMENT, BAT_ENTRY_BYTES, chunkRatio, LARGEST_BLOCK, LARGEST_DISK, MIB, SMALLEST_BLOCK } from "./spec.ts";
+import {
+  ALIGNMENT,
+  BAT_ENTRY_BYTES,
+  BITMAP_BYTES,
+  chunkRatio,
+  LARGEST_BLOCK,
+  LARGEST_DISK,
+  LONGEST_PARENT_NAME,
+  MIB,
+  SMALLEST_BLOCK,
+} from "./spec.ts";
 
 const BLOCK_SIZES = ["1M", "2M", "4M", "8M", "16M", "32M", "64M", "128M", "256M"];
 /** Hyper-V's own choice; larger blocks make nothing better. */
 const LARGEST_AUTO = 32 * MIB;
+/** Of a layer, which holds whole blocks of what differs: the most that a writer is given at once, and Hyper-V's own choice for layers. */
+const LARGEST_LAYER_BLOCK = 2 * MIB;
 /** Blocks up to which `auto` stays at 1 MiB when nothing is known about the data: 8 MiB of BAT, a 1 TiB disk. */
 const MOST_AUTO_BLOCKS = 2 ** 20;
 
@@ -55,11 +68,18 @@ export interface VhdxLayout {
   readonly blocks: number;
   readonly ratio: number;
   readonly batEntries: number;
-  /** Multiples of 1 MiB; the data follows the BAT at once. */
+  /** Multiples of 1 MiB; what follows begins where the one before it ends. */
   readonly batAt: number;
+  readonly batBytes: number;
+  readonly bitmapsAt: number;
+  /** Sector bitmap blocks: one for each chunk of a layer, else none. */
+  readonly bitmaps: number;
   readonly dataAt: number;
   /** Null: derived from the content. */
   readonly diskId: Uint8Array | null;
+  readonly physicalSectorBytes: number;
+  /** What a differencing image lies over; null: the image stands alone. */
+  readonly parent: { readonly name: string; readonly dataWriteGuid: string } | null;
 }
 
 export const LOG_AT = ALIGNMENT;
@@ -68,8 +88,8 @@ export const METADATA_AT = LOG_AT + LOG_BYTES;
 export const METADATA_BYTES = MIB;
 const BAT_AT = METADATA_AT + METADATA_BYTES;
 
-/** A `usage` error when the options are not the format's. */
-export function layoutOf({ size: asked, options }: Omit<TargetSpec, "identity">): VhdxLayout {
+/** A `usage` error when the options are not the format's, or not those of a layer. */
+export function layoutOf({ size: asked, options, base }: Omit<TargetSpec, "identity">): VhdxLayout {
   const { subformat = "dynamic", block_size: blockSize = "auto", logical_sector_size: sectorSize = "512" } = options;
   const refuse = (name: string, value: string, expected: string) =>
     new DiskError("usage", `vhdx: ${name} is "${value}", expected ${expected}`);
@@ -80,30 +100,44 @@ export function layoutOf({ size: asked, options }: Omit<TargetSpec, "identity">)
   if (id === null) throw refuse("id", options["id"] ?? "", "a UUID such as 01234567-89ab-4cde-8f01-23456789abcd");
   const sectorBytes = Number(sectorSize);
   const size = Math.ceil(asked / sectorBytes) * sectorBytes;
-  const blockBytes = blockSize === "auto" ? unsettledBlock(size) : Number.parseInt(blockSize, 10) * MIB;
+  const [fault] = base === undefined ? [] : baseFaults(base, options);
+  if (fault !== undefined) throw new DiskError("usage", `vhdx: ${fault}`);
+  const largest = base === undefined ? LARGEST_BLOCK : LARGEST_LAYER_BLOCK;
+  const blockBytes = blockSize === "auto" ? unsettledBlock(size, largest) : Number.parseInt(blockSize, 10) * MIB;
   return {
     isFixed: subformat === "fixed",
     size,
     sectorBytes,
-    diskId: id === "" ? null : guidBytes(id),
-    ...blocksOf(size, blockBytes, sectorBytes),
+    diskId: guidBytes(id === "" ? stated(base, "virtual-disk-id") : id),
+    // Hyper-V's choice, which keeps guests aligned to 4 KiB, where the disk has whole sectors of that size.
+    physicalSectorBytes: Number(stated(base, "physical-sector-size")) || (size % 4096 === 0 ? 4096 : 512),
+    parent: base === undefined ? null : { name: base.name, dataWriteGuid: base.identity ?? "" },
+    ...blocksOf(size, blockBytes, sectorBytes, base !== undefined),
   };
 }
 
-function blocksOf(size: number, blockBytes: number, sectorBytes: number) {
+/**
+ * [MS-VHDX] 2.6.1.2: what belongs to the virtual disk, and not to the file, is copied when a layer is made. From the details that the
+ * reader gives of the base; empty where there is none.
+ */
+const stated = (base: Base | undefined, detail: string): string => String(base?.details[detail] ?? "");
+
+function blocksOf(size: number, blockBytes: number, sectorBytes: number, hasParent: boolean) {
   const blocks = Math.ceil(size / blockBytes);
   const ratio = chunkRatio(sectorBytes, blockBytes);
-  const batEntries = tableEntries(blocks, ratio, false);
-  const dataAt = BAT_AT + Math.max(1, Math.ceil((batEntries * BAT_ENTRY_BYTES) / ALIGNMENT)) * ALIGNMENT;
-  return { blockBytes, blocks, ratio, batEntries, batAt: BAT_AT, dataAt };
+  const batEntries = tableEntries(blocks, ratio, hasParent);
+  const batBytes = Math.max(1, Math.ceil((batEntries * BAT_ENTRY_BYTES) / ALIGNMENT)) * ALIGNMENT;
+  const bitmapsAt = BAT_AT + batBytes;
+  const bitmaps = hasParent ? Math.ceil(blocks / ratio) : 0;
+  return { blockBytes, blocks, ratio, batEntries, batAt: BAT_AT, batBytes, bitmapsAt, bitmaps, dataAt: bitmapsAt + bitmaps * BITMAP_BYTES };
 }
 
 /** The smallest unit that an occupancy counts. */
 const FINEST = 64 << 10;
 
-function unsettledBlock(size: number): number {
+function unsettledBlock(size: number, largest: number): number {
   let block = SMALLEST_BLOCK;
-  while (block < LARGEST_BLOCK && size / block > MOST_AUTO_BLOCKS) block *= 2;
+  while (block < largest && size / block > MOST_AUTO_BLOCKS) block *= 2;
   return block;
 }
 
@@ -112,13 +146,14 @@ function unsettledBlock(size: number): number {
  * small ones would weigh more than what they save. Of sizes within a 64th the largest is taken, for fewer blocks are faster to use.
  */
 export function settle(spec: Omit<TargetSpec, "identity">, occupancy: Occupancy): Readonly<Record<string, string>> {
-  if ((spec.options["block_size"] ?? "auto") !== "auto") return spec.options;
+  // What is occupied is known of the whole disk, not of what a layer is to hold.
+  if ((spec.options["block_size"] ?? "auto") !== "auto" || spec.base !== undefined) return spec.options;
   const { size, sectorBytes, isFixed } = layoutOf(spec);
   // A raw source does not tell what is empty; blocks of zeros are found while it is read, and small blocks leave out more of them.
   if (!isFixed && occupancy(FINEST) * FINEST >= size) return spec.options;
   const candidates: { block: number; fileSize: number }[] = [];
   for (let block = SMALLEST_BLOCK; block <= LARGEST_AUTO; block *= 2) {
-    const { blocks, dataAt } = blocksOf(size, block, sectorBytes);
+    const { blocks, dataAt } = blocksOf(size, block, sectorBytes, false);
     candidates.push({ block, fileSize: dataAt + (isFixed ? blocks : occupancy(block)) * block });
   }
   const smallest = Math.min(...candidates.map(({ fileSize }) => fileSize));
@@ -131,7 +166,7 @@ export function lossesOf(spec: TargetSpec): readonly Loss[] {
   const block = (what: string, why: string) => found.push({ what, why, severity: "blocker" });
   let layout: VhdxLayout;
   try {
-    layout = layoutOf(spec);
+    layout = layoutOf({ ...spec, base: undefined }); // the base is `baseLosses`' part
   } catch (error) {
     if (!(error instanceof DiskError)) throw error;
     block("This VHDX cannot be made", error.message);
@@ -151,8 +186,49 @@ export function lossesOf(spec: TargetSpec): readonly Loss[] {
   return found;
 }
 
-/** qemu-img has neither ids nor 4096-byte sectors to choose. */
+/** Why no differencing image can be written over a base with these options. */
+function baseFaults(base: Base, options: TargetSpec["options"]): string[] {
+  const { subformat, block_size: blockSize = "auto", logical_sector_size: sectorSize = "512" } = options;
+  if (base.format !== "vhdx") return [`“${base.name}” is of the format ${base.format}; the parent of a VHDX is a VHDX`];
+  const found: string[] = [];
+  if (subformat === "fixed") found.push("a fixed image holds the whole disk, so there can be no base below it");
+  if (blockSize !== "auto" && Number.parseInt(blockSize, 10) * MIB > LARGEST_LAYER_BLOCK)
+    found.push(`block_size is ${blockSize}: a layer is written in blocks of 1M or 2M, which may be others than its parent's`);
+  const baseSector = stated(base, "logical-sector-size");
+  // [MS-VHDX] 2.6.2.4
+  if (baseSector !== "" && baseSector !== sectorSize)
+    found.push(`“${base.name}” has logical sectors of ${baseSector} bytes, so logical_sector_size must be ${baseSector}`);
+  if (guidBytes(base.identity ?? "") === null) found.push(`“${base.name}” has no DataWriteGuid by which a layer could know it`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: no file system's names have them, and the locator must have no NUL
+  if (base.name === "" || base.name !== plainName(base.name) || /[\u0000-\u001f\u007f]/.test(base.name))
+    found.push(`“${base.name}” is no plain file name`);
+  if (base.name.length > LONGEST_PARENT_NAME) found.push(`the name “${base.name}” has more than ${LONGEST_PARENT_NAME} UTF-16 units`);
+  return found;
+}
+
+export function baseLosses(base: Base, spec: Omit<TargetSpec, "identity">): readonly Loss[] {
+  const faults = baseFaults(base, spec.options);
+  if (faults.length > 0) return faults.map((why) => ({ what: "A differencing VHDX cannot be made", why, severity: "blocker" }));
+  const { sectorBytes } = layoutOf({ ...spec, base });
+  const found: Loss[] = [
+    {
+      what: "libvhdi, and what is built upon it, reads blocks that became zero as the base has them",
+      why: "it does not know the state that a VHDX has for them; Hyper-V does",
+      severity: "note",
+    },
+  ];
+  if (Math.ceil(base.size / sectorBytes) !== Math.ceil(spec.size / sectorBytes))
+    found.push({
+      what: "The base has another size",
+      why: `“${base.name}” has ${base.size} bytes, the layer ${spec.size}: Hyper-V can make such layers, but 7-Zip and libvhdi read none past its base's end`,
+      severity: "warning",
+    });
+  return found;
+}
+
+/** qemu-img has neither ids nor 4096-byte sectors to choose, and writes no layers. */
 export function qemuArguments(spec: TargetSpec): readonly string[] | null {
+  if (spec.base !== undefined) return null;
   const { isFixed, blockBytes, sectorBytes, diskId } = layoutOf(spec);
   if (sectorBytes !== 512 || diskId !== null) return null;
   return ["-O", "vhdx", "-o", `subformat=${isFixed ? "fixed" : "dynamic"},block_size=${blockBytes / MIB}M`];

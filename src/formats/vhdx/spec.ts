@@ -121,6 +121,9 @@ export const LOCATOR_TYPE = "b04aefb7-d19e-4a81-b789-25b8e9445913";
 export const ParentLocator = struct("le", { locatorType: bytes(16), reserved: u16, keyValueCount: u16 });
 export const LocatorEntry = struct("le", { keyOffset: u32, valueOffset: u32, keyLength: u16, valueLength: u16 });
 
+/** UTF-16 units of the parent's file name, as much as a file system of Windows takes. */
+export const LONGEST_PARENT_NAME = 255;
+
 /** Payload blocks per sector bitmap block: a power of two from 16 to 32768. */
 export const chunkRatio = (sectorBytes: number, blockBytes: number): number => (SECTORS_PER_BITMAP * sectorBytes) / blockBytes;
 

@@ -2,12 +2,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { DiskError } from "../../core/errors.ts";
 import type { Occupancy } from "../../core/model.ts";
 import { diskBytes, diskOf, noise, patternDisk, type TestDisk } from "../../testing/disks.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";
 import { judge } from "../../testing/judges.ts";
-import { BAT_AT, DATA_AT, HEADERS, REGION_TABLES, setBat } from "../../testing/vhdx-images.ts";
+import { writeLayer } from "../../testing/layer.ts";
+import { BAT_AT, DATA_AT, HEADERS, ITEMS_AT, METADATA_AT, REGION_TABLES, setBat } from "../../testing/vhdx-images.ts";
 import { vhdx } from "./index.ts";
 
 const target = vhdx.target!;
@@ -135,6 +137,102 @@ describe("writing", () => {
       expect(isSame(await readVolume(volume), readFileSync(join(folder, "raw")))).toBe(true);
       expect(await vhdx.check!(file, contextOf())).toMatchObject({ corruptions: 0 });
     });
+  });
+});
+
+describe("a layer", () => {
+  const ID = "01234567-89ab-4cde-8f01-23456789abcd";
+  const DISK_ID = "76543210-89ab-4cde-8f01-23456789abcd";
+  const details = { "virtual-disk-id": DISK_ID, "logical-sector-size": 512, "physical-sector-size": 512 };
+  const base = { name: "bäse.vhdx", format: "vhdx", size: 5 * GIB, identity: ID, details };
+  const specOver = (more: Partial<typeof base> = {}, options: Options = {}, size = 5 * GIB) => ({
+    ...specFor(target, size, "top.vhdx", options),
+    base: { ...base, ...more },
+  });
+
+  test("file parameters, parent locator, block states and sector bitmaps: byte by byte, from the specification's numbers", async () => {
+    const writer = target.create(specOver({}, { block_size: "2M" }), testCompute());
+    expect(writer.unit).toBe(2 * MIB);
+    const file = writeLayer(writer, [
+      [3, noise(2 * MIB, 5)],
+      [4, null],
+      [2048, noise(2 * MIB, 6)],
+    ]);
+    const view = async (at: number, length: number) => new DataView((await file.read(at, length)).buffer);
+    const guid = (text: string) => [...Buffer.from(text.replaceAll("-", ""), "hex")];
+    const items = await view(ITEMS_AT, 512);
+    expect([items.getUint32(0, true), items.getUint32(4, true)]).toEqual([2 * MIB, 2]);
+    const table = await view(METADATA_AT, 32 + 6 * 32);
+    expect(table.getUint16(10, true)).toBe(6);
+    const entry = 32 + 5 * 32;
+    expect([...new Uint8Array(table.buffer, entry, 4)]).toEqual([0x2d, 0x5f, 0xd3, 0xa8]);
+    const [offset, length, flags] = [16, 20, 24].map((field) => table.getUint32(entry + field, true)) as [number, number, number];
+    expect(flags).toBe(4);
+    const locator = Buffer.from(await file.read(METADATA_AT + offset, length));
+    expect([...locator.subarray(0, 4), ...locator.subarray(8, 16)]).toEqual([...[0xb7, 0xef, 0x4a, 0xb0], ...guid("b78925b8e9445913")]);
+    expect([locator.readUInt16LE(16), locator.readUInt16LE(18)]).toEqual([0, 2]);
+    const pairs = [20, 32].map((at) => {
+      const text = (place: number, bytes: number) =>
+        locator.toString("utf16le", locator.readUInt32LE(place), locator.readUInt32LE(place) + bytes);
+      return [text(at, locator.readUInt16LE(at + 8)), text(at + 4, locator.readUInt16LE(at + 10))];
+    });
+    expect(pairs).toEqual([
+      ["parent_linkage", `{${ID}}`],
+      ["relative_path", ".\\bäse.vhdx"],
+    ]);
+    // Two chunks: a sector bitmap entry behind each 2048 blocks.
+    const bat = await view(BAT_AT, 4098 * 8);
+    const entries = [0, 3, 4, 2048, 2049, 4097].map((i) => Number(bat.getBigUint64(i * 8, true)));
+    expect(entries).toEqual([0, 6 * MIB + 6, 2, 4 * MIB + 6, 8 * MIB + 6, 5 * MIB + 6]);
+    expect(file.size).toBe(10 * MIB);
+    const bits = Buffer.from(await file.read(4 * MIB, 2 * MIB));
+    const set = Array.from({ length: 4096 }, (_, block) => block).filter((block) =>
+      bits.subarray(block * 512, (block + 1) * 512).some(Boolean),
+    );
+    expect(set).toEqual([3, 2048]);
+    expect(bits.subarray(3 * 512, 4 * 512).every((byte) => byte === 0xff)).toBe(true);
+
+    const volume = await vhdx.open(file, contextOf());
+    expect(volume).toMatchObject({ variant: "differencing", notes: [], parent: { name: ".\\bäse.vhdx", id: ID, format: "vhdx" } });
+    expect(volume.details).toMatchObject({ "virtual-disk-id": DISK_ID, "physical-sector-size": 512 });
+    const kinds = (await volume.extents(0, 5 * GIB)).map(({ kind, start }) => [kind, start / MIB]);
+    expect(kinds.slice(0, 4)).toEqual([
+      ["hole", 0],
+      ["raw", 6],
+      ["zero", 8],
+      ["hole", 10],
+    ]);
+    expect(await vhdx.check!(file, contextOf())).toMatchObject({ corruptions: 0, leaks: 0, findings: [], allocatedClusters: 2 });
+  });
+
+  test("what it cannot lie over, and how, is told before", () => {
+    const refused = (spec: ReturnType<typeof specOver>) => {
+      const found = target.overBase!(spec.base, spec).filter(({ severity }) => severity === "blocker");
+      if (found.length > 0) expect(() => target.create(spec, testCompute())).toThrow(DiskError);
+      expect(target.losses(spec).filter(({ severity }) => severity === "blocker")).toEqual([]);
+      expect(target.qemuArguments(spec)).toBe(null);
+      return found.map(({ why }) => why).join();
+    };
+    expect(refused(specOver())).toBe("");
+    expect(refused(specOver({ details: {} as typeof details }))).toBe("");
+    expect(refused(specOver({ format: "vpc" }))).toContain("the parent of a VHDX is a VHDX");
+    expect(refused(specOver({}, { subformat: "fixed" }))).toContain("holds the whole disk");
+    expect(refused(specOver({}, { block_size: "4M" }))).toContain("blocks of 1M or 2M");
+    expect(refused(specOver({}, { logical_sector_size: "4096" }))).toContain("logical_sector_size must be 512");
+    expect(refused(specOver({ identity: "12345678" }))).toContain("no DataWriteGuid");
+    expect(refused(specOver({ name: "a\\b.vhdx" }))).toContain("no plain file name");
+    expect(refused(specOver({ name: "x".repeat(256) }))).toContain("more than 255");
+    const larger = specOver({}, {}, 6 * GIB);
+    expect(target.overBase!(base, larger)).toMatchObject([
+      { severity: "note" },
+      { severity: "warning", what: "The base has another size" },
+    ]);
+  });
+
+  test("the automatic block size is 1 MiB up to 1 TiB, then 2 MiB: a layer holds whole blocks of what differs", () => {
+    const unit = (size: number) => target.create(specOver({ size }, {}, size), testCompute()).unit;
+    expect([unit(MIB), unit(2 ** 40), unit(2 ** 40 + 512), unit(64 * 2 ** 40)]).toEqual([MIB, MIB, 2 * MIB, 2 * MIB]);
+    expect(target.settle!(specOver(), () => 1)["block_size"]).toBe("auto");
   });
 });
 

@@ -14,41 +14,57 @@ const UNIT = v.MIB;
 /** Entries of one write of the BAT: 1 MiB. */
 const WRITE_ENTRIES = v.MIB / v.BAT_ENTRY_BYTES;
 
-/** What came: the blocks, and which writes of the BAT they are in, so that nobody looks through an empty table of 512 MiB. */
+/** What came: blocks, blocks that are zero, and which writes of the BAT they are in, so that nobody looks through an empty table of 512 MiB. */
 interface Present {
   readonly blocks: BitSet;
+  readonly zeros: BitSet;
   readonly batWrites: Set<number>;
 }
 
 /**
  * Headers, log, metadata, BAT and then the blocks, each where the one before it ends, all at multiples of 1 MiB. Dynamic: blocks
- * follow one another in the order in which they come. Fixed: every block has its place. What identifies the file is written last,
- * so that a file cut off in writing is no VHDX.
+ * follow one another in the order in which they come. Fixed: every block has its place. Differencing: like dynamic, but in units of
+ * whole blocks, so that none is present in part. By the specification no sector bitmap is needed then; libvhdi looks for one all the
+ * same, for every block that is not there, and finds it in the file's header when the BAT says that there is none. So every chunk has
+ * one, of zeros but for the blocks that are there. What identifies the file is written last, so that a file cut off in writing is no VHDX.
  */
 export function createVhdx(spec: TargetSpec, compute: Compute): ImageWriter {
   const layout = layoutOf(spec);
   const { isFixed, blockBytes, blocks, dataAt, size } = layout;
   if (size > v.LARGEST_DISK) throw new DiskError("limit", "vhdx: a disk has at most 64 TiB");
-  const present: Present = { blocks: new BitSet(), batWrites: new Set() };
+  const present: Present = { blocks: new BitSet(), zeros: new BitSet(), batWrites: new Set() };
+  const unit = layout.parent === null ? UNIT : blockBytes;
+  for (let chunk = 0; chunk < layout.bitmaps; chunk++) present.batWrites.add(Math.floor(entryOfBitmap(chunk, layout) / WRITE_ENTRIES));
+  /** All bits of one block. */
+  const bits = new Uint8Array(v.BITMAP_BYTES / layout.ratio).fill(0xff);
   let used = 0;
   let lastBlock = -1;
+  const enter = (block: number, kind: "blocks" | "zeros"): void => {
+    present[kind].add(block);
+    present.batWrites.add(Math.floor(entryOfBlock(block, layout.ratio) / WRITE_ENTRIES));
+  };
 
   return {
-    unit: UNIT,
+    unit,
     files: [spec.name],
     encoding: null,
     sequential: false,
-    put(index, block) {
+    *put(index, block) {
       if (block.kind === "packed") throw new TypeError("vhdx: blocks are never packed");
-      const number = Math.floor((index * UNIT) / blockBytes);
+      const number = Math.floor((index * unit) / blockBytes);
       if (number !== lastBlock) {
-        present.blocks.add(number);
-        present.batWrites.add(Math.floor(entryOfBlock(number, layout.ratio) / WRITE_ENTRIES));
+        enter(number, "blocks");
         lastBlock = number;
         used++;
       }
       const slot = isFixed ? number : used - 1;
-      return [{ file: 0, at: dataAt + slot * blockBytes + ((index * UNIT) % blockBytes), bytes: block.bytes }];
+      if (layout.parent !== null) yield { file: 0, at: layout.bitmapsAt + number * bits.length, bytes: bits };
+      yield { file: 0, at: dataAt + slot * blockBytes + ((index * unit) % blockBytes), bytes: block.bytes };
+    },
+    putZero(index) {
+      if (layout.parent === null) throw new TypeError("vhdx: only a layer has explicit zeros");
+      enter(index, "zeros");
+      return [];
     },
     end() {
       const sizes = [dataAt + (isFixed ? blocks : used) * blockBytes];
@@ -72,7 +88,8 @@ function* tables(spec: TargetSpec, layout: VhdxLayout, present: Present, compute
 }
 
 /** Parts of the BAT in which no block is present stay unwritten: they are zero, as such entries are. */
-function* batWrites({ isFixed, blocks, ratio, batEntries, batAt, dataAt, blockBytes }: VhdxLayout, present: Present): Generator<Write> {
+function* batWrites(layout: VhdxLayout, present: Present): Generator<Write> {
+  const { isFixed, blocks, ratio, batEntries, batAt, dataAt, blockBytes } = layout;
   let slot = 0;
   for (let first = 0; first < batEntries; first += WRITE_ENTRIES) {
     if (!isFixed && !present.batWrites.has(first / WRITE_ENTRIES)) continue;
@@ -81,15 +98,29 @@ function* batWrites({ isFixed, blocks, ratio, batEntries, batAt, dataAt, blockBy
     for (let block = first - Math.floor(first / (ratio + 1)); block < blocks; block++) {
       const entry = entryOfBlock(block, ratio) - first;
       if (entry >= count) break;
+      if (present.zeros.has(block)) view.setUint32(entry * v.BAT_ENTRY_BYTES, v.BLOCK_ZERO, true);
       if (!isFixed && !present.blocks.has(block)) continue;
-      const mebibyte = (dataAt + slot * blockBytes) / v.MIB;
+      setEntry(view, entry, dataAt + slot * blockBytes, v.BLOCK_FULLY_PRESENT);
       slot++;
-      view.setUint32(entry * v.BAT_ENTRY_BYTES, ((mebibyte % 4096) << 20) | v.BLOCK_FULLY_PRESENT, true);
-      view.setUint32(entry * v.BAT_ENTRY_BYTES + 4, Math.floor(mebibyte / 4096), true);
+    }
+    for (let chunk = Math.floor(first / (ratio + 1)); chunk < layout.bitmaps; chunk++) {
+      const entry = entryOfBitmap(chunk, layout) - first;
+      if (entry >= count) break;
+      setEntry(view, entry, layout.bitmapsAt + chunk * v.BITMAP_BYTES, v.BITMAP_PRESENT);
     }
     yield { file: 0, at: batAt + first * v.BAT_ENTRY_BYTES, bytes: new Uint8Array(view.buffer) };
   }
 }
+
+/** [MS-VHDX] 2.5.1; `at` is a multiple of 1 MiB. */
+function setEntry(view: DataView, entry: number, at: number, state: number): void {
+  const mebibyte = at / v.MIB;
+  view.setUint32(entry * v.BAT_ENTRY_BYTES, ((mebibyte % 4096) << 20) | state, true);
+  view.setUint32(entry * v.BAT_ENTRY_BYTES + 4, Math.floor(mebibyte / 4096), true);
+}
+
+/** The entry behind those of a chunk's blocks. [MS-VHDX] 2.5 */
+const entryOfBitmap = (chunk: number, { ratio }: VhdxLayout): number => chunk * (ratio + 1) + ratio;
 
 function header({ identity }: TargetSpec, sequenceNumber: number, compute: Compute): Uint8Array {
   return summed(
@@ -110,12 +141,12 @@ function header({ identity }: TargetSpec, sequenceNumber: number, compute: Compu
   );
 }
 
-function regionTable({ batAt, dataAt }: VhdxLayout, compute: Compute): Uint8Array {
+function regionTable({ batAt, batBytes }: VhdxLayout, compute: Compute): Uint8Array {
   const entry = (guid: string, at: number, length: number) =>
     v.RegionEntry.write({ guid: knownGuid(guid), fileOffset: BigInt(at), length, required: 1 });
   const parts = [
     v.RegionTable.write({ signature: v.REGION_SIGNATURE, checksum: 0, entryCount: 2, reserved: 0 }),
-    entry(v.BAT_REGION, batAt, dataAt - batAt),
+    entry(v.BAT_REGION, batAt, batBytes),
     entry(v.METADATA_REGION, METADATA_AT, METADATA_BYTES),
   ];
   return summed(joined(parts), v.REGION_TABLE_BYTES, compute);
@@ -123,19 +154,16 @@ function regionTable({ batAt, dataAt }: VhdxLayout, compute: Compute): Uint8Arra
 
 /** [MS-VHDX] 2.6.1, 2.6.2; which items belong to the virtual disk and are required is given for each. */
 function metadata(spec: TargetSpec, layout: VhdxLayout): { readonly table: Uint8Array; readonly items: Uint8Array } {
-  const { blockBytes, isFixed, size, sectorBytes, diskId } = layout;
+  const { blockBytes, isFixed, size, sectorBytes, physicalSectorBytes, diskId, parent } = layout;
   const disk = v.ITEM_IS_VIRTUAL_DISK | v.ITEM_IS_REQUIRED;
+  const kind = parent !== null ? v.HAS_PARENT : isFixed ? v.LEAVE_BLOCKS_ALLOCATED : 0;
   const list = [
-    {
-      id: v.ITEMS.fileParameters,
-      flags: v.ITEM_IS_REQUIRED,
-      content: joined([u32(blockBytes), u32(isFixed ? v.LEAVE_BLOCKS_ALLOCATED : 0)]),
-    },
+    { id: v.ITEMS.fileParameters, flags: v.ITEM_IS_REQUIRED, content: joined([u32(blockBytes), u32(kind)]) },
     { id: v.ITEMS.virtualDiskSize, flags: disk, content: joined([u32(size % 2 ** 32), u32(Math.floor(size / 2 ** 32))]) },
     { id: v.ITEMS.virtualDiskId, flags: disk, content: diskId ?? guidOf(spec.identity, 3) },
     { id: v.ITEMS.logicalSectorSize, flags: disk, content: u32(sectorBytes) },
-    // Hyper-V's choice, which keeps guests aligned to 4 KiB, where the disk has whole sectors of that size.
-    { id: v.ITEMS.physicalSectorSize, flags: disk, content: u32(size % 4096 === 0 ? 4096 : 512) },
+    { id: v.ITEMS.physicalSectorSize, flags: disk, content: u32(physicalSectorBytes) },
+    ...(parent === null ? [] : [{ id: v.ITEMS.parentLocator, flags: v.ITEM_IS_REQUIRED, content: locatorOf(parent) }]),
   ];
   let offset = v.METADATA_TABLE_BYTES;
   const entries = list.map(({ id, flags, content }) => {
@@ -150,6 +178,27 @@ function metadata(spec: TargetSpec, layout: VhdxLayout): { readonly table: Uint8
     reserved2: new Uint8Array(20),
   });
   return { table: joined([head, ...entries]), items: joined(list.map(({ content }) => content)) };
+}
+
+/**
+ * [MS-VHDX] 2.6.2.6: the parent's DataWriteGuid, and of the paths the relative one, which is tried first: it lies in the same folder,
+ * wherever that is.
+ */
+function locatorOf({ name, dataWriteGuid }: NonNullable<VhdxLayout["parent"]>): Uint8Array {
+  const texts = Object.entries({ parent_linkage: `{${dataWriteGuid}}`, relative_path: `.\\${name}` });
+  const head = v.ParentLocator.write({ locatorType: knownGuid(v.LOCATOR_TYPE), reserved: 0, keyValueCount: texts.length });
+  let at = v.ParentLocator.bytes + texts.length * v.LocatorEntry.bytes;
+  const entries: Uint8Array[] = [];
+  const contents: Uint8Array[] = [];
+  for (const pair of texts) {
+    const [key, value] = pair.map(v.utf16Bytes) as [Uint8Array, Uint8Array];
+    const keyOffset = at;
+    const valueOffset = at + key.length;
+    entries.push(v.LocatorEntry.write({ keyOffset, valueOffset, keyLength: key.length, valueLength: value.length }));
+    contents.push(key, value);
+    at = valueOffset + value.length;
+  }
+  return joined([head, ...entries, ...contents]);
 }
 
 function u32(value: number): Uint8Array {
