@@ -10,8 +10,8 @@ import * as q from "./spec.ts";
 /** Table bytes read at a time, and how much of tables one `extents` call reads before it stops early. */
 const SLICE_BYTES = 64 << 10;
 const MOST_EXTENTS = 8192;
-/** Decoded slices are kept up to this many bytes (25 per segment). */
-const KEPT_BYTES = 8 << 20;
+/** Decoded slices are kept up to this many bytes (25 per segment), in each of up to 256 layers. */
+const KEPT_BYTES = 1 << 20;
 /** Host clusters are tracked for double use up to this many (8 MiB of bits: 4 TiB of 64 KiB clusters). */
 const TRACKED_CLUSTERS = 1 << 26;
 /** Beyond this many doubly used clusters the image is given up. */
@@ -41,7 +41,7 @@ interface Tables {
   readonly shared: ReadonlySet<number>;
 }
 
-/** L1 and L2 tables → extents, for the active state or one snapshot. Memory: the L1 table (at most 32 MiB) twice, and about 16 MiB. */
+/** L1 and L2 tables → extents, for the active state or one snapshot. Memory: the L1 table (at most 32 MiB) twice, and about 9 MiB. */
 export class DiskMap {
   private readonly input: DiskMapInput;
   private readonly l1: DataView;
