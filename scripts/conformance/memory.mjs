@@ -1,6 +1,7 @@
 /** Rows of the behaviour section: huge disks take little memory, and what cannot be made is said. */
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { makeDeepChain } from "../deep-chain.mjs";
 import { makeDisk } from "./disks.mjs";
 import { baselineKib } from "./programs.mjs";
 import { clearErrorFault, leftoverFault, successFault } from "./verdicts.mjs";
@@ -55,6 +56,16 @@ export async function checkMemory({ section, spindle, judges, folder }) {
       const { code, stdout, stderr } = await qemuImg.run(["compare", ...same, "-F", format, target], { seconds: 60 });
       return code === 0 ? faults : [...faults, `qemu-img compare: ${(stdout + stderr).trim()}`];
     });
+  await section.row("memory: a chain of 40 layers over 1 TiB", async () => {
+    const chain = folder();
+    const top = makeDeepChain(chain, { layers: 40, extents: 20_000, isLocal: true });
+    const result = await spindle(["convert", "-O", "qcow2", "--no-verify", top, "flat.qcow2"], { cwd: chain, seconds: 60 });
+    const peak = `${(result.peakKib / 1024).toFixed(0)} MiB, Node alone ${(base / 1024).toFixed(0)} MiB, ${result.seconds.toFixed(1)} s`;
+    section.note(`a chain of 40 layers over 1 TiB: peak ${peak}`);
+    if (result.code !== 0) return successFault(result);
+    const { code, stdout, stderr } = await qemuImg.run(["compare", "-f", "qcow2", "-F", "qcow2", top, "flat.qcow2"], { cwd: chain });
+    return [result.peakKib - base > MOST_KIB ? `peak ${peak}` : "", code === 0 ? "" : `qemu-img compare: ${(stdout + stderr).trim()}`];
+  });
   await section.row("a 64 TiB disk to vmdk says why not", async () => {
     const out = folder();
     mkdirSync(out, { recursive: true });
