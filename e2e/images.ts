@@ -1,5 +1,5 @@
 import { createCipheriv, createHash } from "node:crypto";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Judge, type JudgeName, judge } from "../src/testing/judges.ts";
@@ -79,6 +79,46 @@ export function writeMiscounted(raw: string, path: string): void {
   for (const cluster of [8, 9]) whole.writeUInt16BE(0, counts + 2 * cluster);
   whole.writeUInt16BE(1, counts + (2 * image.length) / clusterBytes);
   writeFileSync(path, whole);
+}
+
+/** What a folder of a VMware machine holds. */
+export interface MachineFolder {
+  readonly path: string;
+  /** From the base on. */
+  readonly disks: readonly string[];
+}
+
+/** A VMware machine named "web": a base of `raw`, two snapshots over it, and the descriptions of both. */
+export function writeMachine(folder: string, raw: string): MachineFolder {
+  const path = join(folder, "web");
+  mkdirSync(path);
+  const disks = ["web.vmdk", "web-000001.vmdk", "web-000002.vmdk"].map((name) => join(path, name)) as [string, string, string];
+  convert(raw, disks[0], "vmdk");
+  const writes = ["write -P 0x61 3M 1M", "write -P 0x62 3584k 700k"];
+  for (const [i, write] of writes.entries()) {
+    const over = ["-f", "vmdk", "-b", disks[i] as string, "-F", "vmdk"];
+    tool("qemu-img").must(["create", "-q", ...over, disks[i + 1] as string]);
+    tool("qemu-io").must(["-f", "vmdk", "-c", write, disks[i + 1] as string]);
+  }
+  const [base, first, second] = ["web.vmdk", "web-000001.vmdk", "web-000002.vmdk"];
+  writeFileSync(
+    join(path, "web.vmx"),
+    `.encoding = "UTF-8"\ndisplayName = "web"\nscsi0:0.present = "TRUE"\nscsi0:0.fileName = "${second}"\n`,
+  );
+  const snapshots = [
+    ["Fresh from the installer", base],
+    ["Before the update", first],
+  ].flatMap(([name, file], i) => [
+    `snapshot${i}.uid = "${i + 1}"`,
+    `snapshot${i}.displayName = "${name}"`,
+    `snapshot${i}.numDisks = "1"`,
+    `snapshot${i}.disk0.fileName = "${file}"`,
+    `snapshot${i}.disk0.node = "scsi0:0"`,
+  ]);
+  const settings = ['.encoding = "UTF-8"', 'snapshot.numSnapshots = "2"', 'snapshot.current = "2"', ...snapshots];
+  writeFileSync(join(path, "web.vmsd"), `${settings.join("\n")}\n`);
+  writeFileSync(join(path, "vmware.log"), "started\n");
+  return { path, disks };
 }
 
 /** An archive of files that lie in `folder`; its path. */

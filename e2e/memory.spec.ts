@@ -107,7 +107,7 @@ test("an empty disk of 64 TiB opens, and VMDK says that it cannot hold it", asyn
   await drop(spindle, path);
   const opened = spindle.getByRole("article", { name: "giant.qcow2" });
   await expect(opened.getByRole("definition").filter({ hasText: /^64\sTiB$/ })).toBeVisible({ timeout: 15_000 });
-  await opened.getByLabel("Convert to", { exact: true }).selectOption("vmdk");
+  await opened.getByLabel("For which target?").selectOption("format/vmdk");
   await expect(opened.locator(".losses .blocker")).toBeVisible();
   await expect(opened.getByRole("button", { name: "Convert to VMDK…" })).toBeDisabled();
   const memory = watchMemory(spindle);

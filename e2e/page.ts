@@ -82,9 +82,15 @@ export async function openImage(page: Page, path: string): Promise<Locator> {
 
 /** Chooses the target and, under Options, values by their labels; waits for the plan. */
 export async function chooseTarget(opened: Locator, format: string, options: Readonly<Record<string, string>> = {}): Promise<void> {
-  await opened.getByLabel("Convert to", { exact: true }).selectOption(format);
+  await opened.getByLabel("For which target?").selectOption(`format/${format}`);
   if (Object.keys(options).length > 0) await opened.getByText("Options", { exact: true }).click();
   for (const [label, value] of Object.entries(options)) await opened.getByLabel(label, { exact: true }).selectOption(value);
+  await expect(opened.getByText(/^Reads .* of data, writes up to/)).toBeVisible();
+}
+
+/** Chooses a target with rules of its own, by its id; waits for the plan. */
+export async function choosePreset(opened: Locator, preset: string): Promise<void> {
+  await opened.getByLabel("For which target?").selectOption(`preset/${preset}`);
   await expect(opened.getByText(/^Reads .* of data, writes up to/)).toBeVisible();
 }
 

@@ -7,6 +7,12 @@ const MAX_CELL = 20;
 const GAP = 1;
 
 type Paint = Readonly<Record<"data" | "packed" | "zero" | "hole" | "done" | "mark" | "fault", string>>;
+type Style = string | CanvasPattern;
+/** How the data and the packed data of one layer are painted. */
+interface OwnerPaint {
+  readonly data: Style;
+  readonly packed: Style;
+}
 
 /**
  * Draws a disk as a grid of cells, row by row from its first byte. Within a cell the kinds are stacked from the bottom
@@ -16,6 +22,7 @@ type Paint = Readonly<Record<"data" | "packed" | "zero" | "hole" | "done" | "mar
 export class BlockMapPicture {
   readonly #canvas: HTMLCanvasElement;
   #cells: CellMap | null = null;
+  #colours: readonly number[] = [];
   #fill: Fill | null = null;
   #mark: number | null = null;
   #faults: readonly Range[] = [];
@@ -27,8 +34,10 @@ export class BlockMapPicture {
     this.#canvas = canvas;
   }
 
-  show(cells: CellMap): void {
+  /** `colours`: of each of the map's owners; none for an image of one layer. */
+  show(cells: CellMap, colours: readonly number[]): void {
     this.#cells = cells;
+    this.#colours = colours;
     this.resize();
   }
 
@@ -91,10 +100,14 @@ export class BlockMapPicture {
     const cells = this.#cells;
     if (context === null || cells === null) return;
     const paint = readPaint(this.#canvas);
-    const stripes = makeStripes(context, paint.packed);
+    const one = { data: paint.data, packed: makeStripes(context, paint.packed) };
+    const owners = this.#colours.map((colour) => {
+      const own = ownerColour(this.#canvas, colour);
+      return { data: own, packed: makeStripes(context, own) };
+    });
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
-    for (let i = 0; i < cells.data.length; i++) this.#drawCell(context, cells, i, paint, stripes);
+    for (let i = 0; i < cells.data.length; i++) this.#drawCell(context, cells, i, paint, one, owners);
     for (const cell of this.#faultyCells(cells)) this.#frameCell(context, cell, paint.fault);
     if (this.#mark !== null) this.#frameCell(context, this.#mark, paint.mark);
   }
@@ -116,7 +129,14 @@ export class BlockMapPicture {
     context.strokeRect(x + 1, y + 1, this.#cell - GAP - 2, this.#cell - GAP - 2);
   }
 
-  #drawCell(context: CanvasRenderingContext2D, cells: CellMap, i: number, paint: Paint, stripes: CanvasPattern | string): void {
+  #drawCell(
+    context: CanvasRenderingContext2D,
+    cells: CellMap,
+    i: number,
+    paint: Paint,
+    one: OwnerPaint,
+    owners: readonly OwnerPaint[],
+  ): void {
     const { x, y } = this.#place(i);
     const side = this.#cell - GAP;
     const data = cells.data[i] ?? 0;
@@ -131,7 +151,7 @@ export class BlockMapPicture {
     const reached = this.#reached(cells, i);
     context.globalAlpha = this.#fill?.phase === "read" && !reached ? 0.22 : 1;
     let bottom = y + side;
-    const stack = (bytes: number, style: string | CanvasPattern) => {
+    const stack = (bytes: number, style: Style) => {
       if (bytes === 0) return;
       // Anything at all is at least one pixel high: a used cell never looks empty.
       const height = Math.max(1, (bytes / total) * side);
@@ -139,8 +159,20 @@ export class BlockMapPicture {
       context.fillRect(x, bottom - height, side, height);
       bottom -= height;
     };
-    stack(data, paint.data);
-    stack(packed, stripes);
+    let owned = 0;
+    // The base at the bottom, as it lies.
+    for (let owner = owners.length - 1; owner >= 0; owner--) {
+      const sums = cells.owners[owner];
+      const { data: plain, packed: striped } = owners[owner] as OwnerPaint;
+      stack(sums?.data[i] ?? 0, plain);
+      stack(sums?.packed[i] ?? 0, striped);
+      owned += (sums?.data[i] ?? 0) + (sums?.packed[i] ?? 0);
+    }
+    if (owners.length === 0) {
+      stack(data, one.data);
+      stack(packed, one.packed);
+      // What damaged tables hide is nobody's.
+    } else stack(Math.max(0, data + packed - owned), one.data);
     stack(zero, paint.zero);
     if (this.#fill !== null && this.#fill.phase !== "read" && reached && data + packed > 0) {
       context.globalAlpha = 1;
@@ -157,6 +189,9 @@ export class BlockMapPicture {
     return { x: (i % this.#columns) * this.#cell, y: Math.floor(i / this.#columns) * this.#cell };
   }
 }
+
+const ownerColour = (canvas: HTMLCanvasElement, colour: number): string =>
+  getComputedStyle(canvas).getPropertyValue(`--owner-${colour}`).trim();
 
 function readPaint(canvas: HTMLCanvasElement): Paint {
   const style = getComputedStyle(canvas);

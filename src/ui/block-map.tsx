@@ -2,6 +2,7 @@ import { signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { CellMap, ExtentCard, ImageCard } from "../workers/engine-api.ts";
 import { BlockMapPicture } from "./block-map-picture.ts";
+import { coloursOf } from "./owners.ts";
 import { bytes, offset, share } from "./quantities.ts";
 import { Scroller } from "./scroller.tsx";
 import { appearance } from "./state/appearance.ts";
@@ -34,6 +35,7 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
   const asking = useRef(false);
   const fill = fillOf(entry.job);
   const faults = useComputed(() => faultyRanges(entry));
+  const colours = coloursOf(entry, card);
   const theme = `${appearance.value}${systemTheme.value}`;
 
   useEffect(() => {
@@ -49,7 +51,7 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
         (map) => {
           if (gone) return;
           cells.value = map;
-          current.show(map);
+          current.show(map, colours);
         },
         () => {
           failed.value = true;
@@ -92,6 +94,7 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
   const map = cells.value;
   return (
     <section class="block-map" aria-label={`Blocks of ${card.name}`}>
+      {colours.length > 0 && <OwnerBar card={card} colours={colours} />}
       <canvas
         ref={canvas}
         role="img"
@@ -112,7 +115,7 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
             onInput={(event) => look(event.currentTarget.valueAsNumber)}
           />
           <p class="readout">{readout(card, map, place.value, extent.value)}</p>
-          <Legend card={card} faulty={faults.value.length > 0} />
+          <Legend card={card} isOwned={colours.length > 0} faulty={faults.value.length > 0} />
           <MapTable map={map} />
         </>
       )}
@@ -120,7 +123,33 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
   );
 }
 
-function Legend({ card, faulty }: { readonly card: ImageCard; readonly faulty: boolean }) {
+/** Who owns how much of the data, the base first; the colours are those of the layers' cards. */
+function OwnerBar({ card, colours }: { readonly card: ImageCard; readonly colours: readonly number[] }) {
+  const owned = card.owners.map(({ name, bytes: amount }, i) => ({ name, amount, colour: colours[i] ?? 0 })).toReversed();
+  const all = owned.reduce((sum, { amount }) => sum + amount, 0);
+  if (all === 0) return null;
+  let at = 0;
+  return (
+    <svg
+      class="owner-bar"
+      role="img"
+      aria-label={`Who owns how much: ${owned.map((one) => `${one.name} ${bytes(one.amount)}`).join(", ")}`}
+    >
+      {owned.map(({ name, amount, colour }, i) => {
+        const x = `${(at / all) * 100}%`;
+        at += amount;
+        return (
+          <rect key={i} class={`owner-${colour}`} x={x} width={`${(amount / all) * 100}%`} height="100%">
+            <title>{`${name}: ${bytes(amount)}, ${share(amount / all)} of the data`}</title>
+          </rect>
+        );
+      })}
+    </svg>
+  );
+}
+
+/** Of a chain the layers' cards are the legend of the colours: here stands only what else the picture says. */
+function Legend({ card, isOwned, faulty }: { readonly card: ImageCard; readonly isOwned: boolean; readonly faulty: boolean }) {
   const amounts: readonly (readonly [Kind, string, number])[] = [
     ["data", "Data", card.dataBytes],
     ["packed", "Compressed", card.packedBytes],
@@ -132,7 +161,7 @@ function Legend({ card, faulty }: { readonly card: ImageCard; readonly faulty: b
         .filter(([, , amount]) => amount > 0)
         .map(([kind, label, amount]) => (
           <li key={kind}>
-            <span class={`swatch ${kind}`} aria-hidden="true" />
+            <span class={isOwned && kind !== "zero" ? `swatch ${kind} plain` : `swatch ${kind}`} aria-hidden="true" />
             {label} <b>{bytes(amount)}</b>
           </li>
         ))}
@@ -195,8 +224,10 @@ function readout(card: ImageCard, map: CellMap, cell: number | null, extent: Ext
   const at = cell * map.cellBytes;
   const start = `${offset(at)} (${bytes(at)})`;
   if (extent === null || at < extent.start || at >= extent.start + extent.length) return start;
-  const owner = extent.file === null ? "" : ` in ${extent.file}${extent.at === null ? "" : ` at ${offset(extent.at)}`}`;
-  return `${start}: ${bytes(Math.min(extent.length, card.size - extent.start))} ${KINDS[extent.kind]}${owner}`;
+  const where = extent.file === null ? "" : ` in ${extent.file}${extent.at === null ? "" : ` at ${offset(extent.at)}`}`;
+  const owner = card.owners.length > 1 && extent.owner !== null ? card.owners[extent.owner] : undefined;
+  const owned = owner === undefined ? "" : `, owned by ${owner.name}`;
+  return `${start}: ${bytes(Math.min(extent.length, card.size - extent.start))} ${KINDS[extent.kind]}${where}${owned}`;
 }
 
 /** Neighbouring cells of the same make-up in one row. */

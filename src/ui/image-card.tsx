@@ -2,20 +2,25 @@ import type { ImageCard } from "../workers/engine-api.ts";
 import { BlockMap } from "./block-map.tsx";
 import { ExamineBar } from "./examine-bar.tsx";
 import { JobView } from "./job-view.tsx";
+import { lazily } from "./lazy.tsx";
 import { OpenFailure, PassphraseForm } from "./open-failure.tsx";
 import { Partitions } from "./partition-bar.tsx";
 import { bytes, count, exactBytes, moment } from "./quantities.ts";
+import { chainNotes, hindrances } from "./state/chains.ts";
 import { type Entry, isBusy, titleOf } from "./state/entry.ts";
 import { chooseMember, chooseSnapshot, isClosable, removeEntry, stopOpening } from "./state/images.ts";
 import { isReadable } from "./state/target.ts";
 import { TargetForm } from "./target-form.tsx";
 import { WorkingLine } from "./working-line.tsx";
 
+const ChainStrip = lazily(() => import("./chain-strip.tsx").then((module) => module.ChainStrip));
+
 /** One image: what it is on the left, what is to become of it on the right. */
 export function ImageArticle({ entry }: { readonly entry: Entry }) {
   const title = titleOf(entry);
   const card = entry.card.value;
   const failure = entry.failure.value;
+  const chain = entry.chain.value;
   return (
     <article class="card" aria-label={title}>
       <header>
@@ -40,8 +45,9 @@ export function ImageArticle({ entry }: { readonly entry: Entry }) {
           Close
         </button>
       </header>
+      {chain !== null && <ChainStrip entry={entry} chain={chain} />}
       {failure !== null && <OpenFailure entry={entry} failure={failure} />}
-      {failure === null && card === null && <Opening entry={entry} />}
+      {failure === null && card === null && hindrances(entry).length === 0 && <Opening entry={entry} />}
       {card !== null && (
         <div class="columns">
           <div class="source">
@@ -51,7 +57,7 @@ export function ImageArticle({ entry }: { readonly entry: Entry }) {
             {isReadable(card) && <ExamineBar entry={entry} card={card} />}
             {isReadable(card) && <BlockMap entry={entry} card={card} />}
             {card.partitions !== null && <Partitions table={card.partitions} size={card.size} name={card.name} />}
-            <Notes card={card} />
+            <Notes card={card} entry={entry} />
             <Details card={card} />
           </div>
           {isReadable(card) && (
@@ -158,14 +164,18 @@ function Unreadable({ card }: { readonly card: ImageCard }) {
   );
 }
 
-function Notes({ card }: { readonly card: ImageCard }) {
+function Notes({ card, entry }: { readonly card: ImageCard; readonly entry: Entry }) {
   const others = card.files.filter((name) => name !== card.name);
-  if (card.notes.length === 0 && others.length === 0) return null;
+  const ofChain = chainNotes(entry);
+  if (card.notes.length === 0 && others.length === 0 && ofChain.length === 0) return null;
   return (
     <section class="notes" aria-label={`Remarks on ${card.name}`}>
       <h3>Worth knowing</h3>
       <ul>
         {others.length > 0 && <li>Reads also from {others.join(", ")}.</li>}
+        {ofChain.map((text) => (
+          <li key={text}>{text}</li>
+        ))}
         {card.notes.map((note) => (
           <li key={note.text} class={note.severity}>
             {note.text}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytes, count, duration, exactBytes, offset, percent, rate, share, times } from "./quantities.ts";
+import { bytes, count, duration, exactBytes, offset, parseSize, percent, rate, share, times, typedSize } from "./quantities.ts";
 
 const plain = (text: string) => text.replaceAll("\u00a0", " ");
 
@@ -16,6 +16,32 @@ describe("quantities", () => {
     [11.2 * 1024 ** 3, "11.2 GiB"],
     [2 ** 53, "8 PiB"],
   ])("writes %d bytes as %s", (input, expected) => expect(plain(bytes(input))).toBe(expected));
+
+  it.each([
+    ["8 GiB", 8 * 1024 ** 3],
+    ["8g", 8 * 1024 ** 3],
+    [" 64.5M ", 64.5 * 1024 ** 2],
+    ["8 GB", 8e9],
+    ["1,048,576 bytes", 1024 ** 2],
+    ["512", 512],
+    ["0.3 KiB", null],
+    ["1,5 GiB", null],
+    ["-1G", null],
+    ["8 apples", null],
+    ["", null],
+    ["9000000000 GiB", null],
+  ])("reads %j as a size of %j", (text, expected) => expect(parseSize(text)).toBe(expected));
+
+  it.each([
+    [8 * 1024 ** 3, "8 GiB"],
+    [64.5 * 1024 ** 2, "64.5 MiB"],
+    [1024 ** 3 + 512, "1073742336 bytes"],
+    [512, "512 bytes"],
+    [1, "1 byte"],
+  ])("writes %d bytes as %s, which is read as the same", (count, text) => {
+    expect(typedSize(count)).toBe(text);
+    expect(parseSize(text)).toBe(count);
+  });
 
   it("writes exact bytes and offsets", () => {
     expect(plain(exactBytes(42949672960))).toBe("42,949,672,960 bytes");

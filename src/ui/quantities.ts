@@ -21,6 +21,41 @@ export function bytes(count: number): string {
   return precise.format(value) + NBSP + BINARY_UNITS[unit];
 }
 
+const SIZE = /^([\d.,]+)\s*([a-z]*)$/i;
+const UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  byte: 1,
+  bytes: 1,
+  ...Object.fromEntries(
+    ["k", "m", "g", "t", "p"].flatMap((letter, i) => [
+      [letter, 1024 ** (i + 1)],
+      [`${letter}ib`, 1024 ** (i + 1)],
+      [`${letter}b`, 1000 ** (i + 1)],
+    ]),
+  ),
+};
+
+/** "8 GiB", "8G" → 8589934592; "8 GB" → 8000000000; "512" → 512. Null: this is no whole number of bytes. */
+export function parseSize(text: string): number | null {
+  const [, digits = "", unit = ""] = SIZE.exec(text.trim()) ?? [];
+  const number = /^\d{1,3}(,\d{3})+(\.\d+)?$/.test(digits) ? digits.replaceAll(",", "") : digits;
+  const factor = UNITS[unit.toLowerCase()];
+  if (factor === undefined || !/^\d+(\.\d+)?$/.test(number)) return null;
+  const bytes = Number(number) * factor;
+  return Number.isSafeInteger(bytes) ? bytes : null;
+}
+
+/** A size that can be typed in again without loss: "2 GiB", "6.5 MiB", "1234567 bytes". */
+export function typedSize(count: number): string {
+  for (let unit = BINARY_UNITS.length - 1; unit > 0; unit--) {
+    const value = count / 1024 ** unit;
+    const text = String(Number(value.toFixed(3)));
+    if (value >= 1 && Number(text) * 1024 ** unit === count) return `${text} ${BINARY_UNITS[unit]}`;
+  }
+  return `${count} ${count === 1 ? "byte" : "bytes"}`;
+}
+
 /** 42949672960 → "42,949,672,960 bytes" */
 export function exactBytes(count: number): string {
   return `${whole.format(count)}${NBSP}${count === 1 ? "byte" : "bytes"}`;

@@ -2,6 +2,7 @@ import { download } from "../platform/window/downloads.ts";
 import type { ImageCard, ResultCard } from "../workers/engine-api.ts";
 import { useArrivalFocus } from "./arrival-focus.ts";
 import { CopyButton } from "./copy-button.tsx";
+import { lazily } from "./lazy.tsx";
 import { bytes, count, duration, exactBytes, offset, percent, share, times } from "./quantities.ts";
 import { Scroller } from "./scroller.tsx";
 import { anotherLike } from "./state/conversion.ts";
@@ -9,6 +10,8 @@ import type { Entry, Job } from "./state/entry.ts";
 import { explain } from "./state/failures.ts";
 import { dismissJob } from "./state/jobs.ts";
 import { checksumKey, checksums, computeChecksum, downloadOutput, isKept, isUnsaved, releaseOutputs } from "./state/outputs.ts";
+
+const ImportSteps = lazily(() => import("./import-steps.tsx").then((module) => module.ImportSteps));
 
 /** Hashing speed used for the estimate; most of a huge sparse disk is zeros that need no reading. */
 const HASH_BYTES_PER_SECOND = 400e6;
@@ -24,6 +27,7 @@ export function ResultView({ entry, job, result }: { readonly entry: Entry; read
       {result.verified && <p class="verified">✓ verified: read back and compared block by block</p>}
       {result.wrongSums.length > 0 && <WrongSums texts={result.wrongSums} />}
       {result.lost.length > 0 && <Lost job={job} result={result} />}
+      {result.warnings.length > 0 && <Warnings texts={result.warnings} />}
       <Downloads job={job} result={result} />
       <dl class="facts">
         <div>
@@ -62,6 +66,7 @@ export function ResultView({ entry, job, result }: { readonly entry: Entry; read
           />
         </li>
       </ul>
+      {result.steps !== null && <ImportSteps steps={result.steps} />}
       <div class="actions">
         <button type="button" onClick={() => anotherLike(job)}>
           Another one with the same settings…
@@ -148,6 +153,22 @@ function ChecksumLine({ job, file, name, label, known, size }: ChecksumProps) {
       </button>
       {asked?.failure != null && <span class="warning">{explain(asked.failure, "checksum").what}</span>}
     </div>
+  );
+}
+
+/** What was not in order about the source, and may matter for the result. */
+function Warnings({ texts }: { readonly texts: readonly string[] }) {
+  return (
+    <section class="notes" aria-label="Warnings about the source">
+      <h3>About the source</h3>
+      <ul>
+        {texts.map((text) => (
+          <li key={text} class="warning">
+            {text}
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

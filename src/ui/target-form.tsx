@@ -1,37 +1,32 @@
 import type { Loss } from "../core/model.ts";
 import { canPickOutput } from "../platform/window/pickers.ts";
-import type { FormatCard } from "../workers/engine-api.ts";
+import type { PlanCard } from "../workers/engine-api.ts";
 import { CopyButton } from "./copy-button.tsx";
 import { FailureBox } from "./failure-box.tsx";
 import { PlanText } from "./plan-text.tsx";
+import { ShapeFields } from "./shape-fields.tsx";
 import { blockedBy, convert } from "./state/conversion.ts";
+import { engine, presetCard } from "./state/engine.ts";
 import { type Entry, titleOf } from "./state/entry.ts";
-import { chooseFormat, planAgain, targets } from "./state/target.ts";
-import { groupTargets, shortName } from "./target-defaults.ts";
+import { planAgain, wholeDisk } from "./state/target.ts";
+import { isUnderWay, type Work } from "./state/tasks.ts";
+import { TargetChoice } from "./target-choice.tsx";
+import { shortName } from "./target-defaults.ts";
 import { TargetOptions } from "./target-options.tsx";
+import { WorkingLine } from "./working-line.tsx";
 
 export function TargetForm({ entry }: { readonly entry: Entry }) {
   const plan = entry.plan.value;
-  const { common, more } = groupTargets(targets());
   const blocked = blockedBy(entry);
-  const format = shortName(entry.format.value);
+  const preset = presetCard(entry.preset.value);
+  const goal = preset === undefined ? `to ${shortName(entry.format.value)}` : `for ${preset.label}`;
   const picks = canPickOutput();
   const folder = plan !== null && plan.files.length > 1;
   return (
     <form class="form" aria-label={`Convert ${titleOf(entry)}`} onSubmit={(event) => event.preventDefault()}>
-      <div class="field">
-        <label for={`format-${entry.key}`}>Convert to</label>
-        <select id={`format-${entry.key}`} value={entry.format.value} onChange={(event) => chooseFormat(entry, event.currentTarget.value)}>
-          <Choices formats={common} />
-          {more.length > 0 && (
-            <optgroup label="More formats">
-              <Choices formats={more} />
-            </optgroup>
-          )}
-        </select>
-      </div>
+      <TargetChoice entry={entry} />
       {entry.repair.value !== null && <Repaired entry={entry} losses={entry.repair.value} />}
-      {plan !== null && <Losses losses={plan.losses} />}
+      {plan !== null && <Losses entry={entry} plan={plan} />}
       {entry.planFailure.value !== null && (
         <FailureBox failure={entry.planFailure.value} during="plan" canSalvage={!entry.salvage.value}>
           <button type="button" onClick={() => planAgain(entry)}>
@@ -48,7 +43,7 @@ export function TargetForm({ entry }: { readonly entry: Entry }) {
           aria-describedby={`plan-${entry.key}`}
           onClick={() => convert(entry, picks ? "chosen" : "download")}
         >
-          {picks ? `Convert to ${format}…` : `Convert to ${format}`}
+          {picks ? `Convert ${goal}…` : `Convert ${goal}`}
         </button>
         {picks && (
           <button type="button" disabled={blocked !== null} onClick={() => convert(entry, "download")}>
@@ -57,25 +52,26 @@ export function TargetForm({ entry }: { readonly entry: Entry }) {
         )}
       </div>
       <div id={`plan-${entry.key}`}>
+        {entry.comparing.value !== null && isUnderWay(entry.comparing.value) && <Comparing entry={entry} work={entry.comparing.value} />}
         {blocked !== null && <p class="hint">{blocked}</p>}
         {plan !== null && <PlanText entry={entry} plan={plan} picks={picks} folder={folder} />}
       </div>
       <Question entry={entry} />
+      <ShapeFields entry={entry} />
       <TargetOptions entry={entry} />
       {plan !== null && plan.qemuCommand !== null && <Command command={plan.qemuCommand} />}
     </form>
   );
 }
 
-function Choices({ formats }: { readonly formats: readonly FormatCard[] }) {
+/** A delta over an image that the disk does not lie over: the two are compared first. */
+function Comparing({ entry, work }: { readonly entry: Entry; readonly work: Work }) {
+  const stop = () => {
+    void engine().cancel(work.job);
+    wholeDisk(entry);
+  };
   return (
-    <>
-      {formats.map((format) => (
-        <option key={format.id} value={format.id}>
-          {format.label}
-        </option>
-      ))}
-    </>
+    <WorkingLine label={`Comparing with ${entry.base.value === null ? "the base" : titleOf(entry.base.value)}`} work={work} cancel={stop} />
   );
 }
 
@@ -101,11 +97,24 @@ function Repaired({ entry, losses }: { readonly entry: Entry; readonly losses: r
   );
 }
 
-function Losses({ losses }: { readonly losses: readonly Loss[] }) {
+function Losses({ entry, plan }: { readonly entry: Entry; readonly plan: PlanCard }) {
+  const preset = presetCard(entry.preset.value);
+  const isBlocker = ({ severity }: Loss): boolean => severity === "blocker";
+  const others = (losses: readonly Loss[]) => losses.filter((loss) => !isBlocker(loss));
+  return (
+    <>
+      <LossList title="Why it cannot be done" losses={[...plan.changes, ...plan.losses].filter(isBlocker)} />
+      <LossList title={preset === undefined ? "What will be different" : `For ${preset.label}`} losses={others(plan.changes)} />
+      <LossList title="What the target cannot carry" losses={others(plan.losses)} />
+    </>
+  );
+}
+
+function LossList({ title, losses }: { readonly title: string; readonly losses: readonly Loss[] }) {
   if (losses.length === 0) return null;
   return (
     <section class="losses">
-      <h3>What the target cannot carry</h3>
+      <h3>{title}</h3>
       <ul>
         {losses.map((loss) => (
           <li key={loss.what} class={loss.severity}>

@@ -1,5 +1,6 @@
 import type { TargetOption } from "../core/model.ts";
-import { formatCard } from "./state/engine.ts";
+import { LayersField } from "./layers-field.tsx";
+import { formatCard, presetCard } from "./state/engine.ts";
 import type { Entry } from "./state/entry.ts";
 import { chooseOption, outputStem } from "./state/target.ts";
 
@@ -10,7 +11,8 @@ const PLAIN_OPTIONS = 3;
 export function TargetOptions({ entry }: { readonly entry: Entry }) {
   const format = formatCard(entry.format.value);
   if (format === undefined) return null;
-  const options = format.options ?? [];
+  const preset = presetCard(entry.preset.value);
+  const options = preset === undefined ? (format.options ?? []) : [];
   const chosen = options.filter((option) => option.choices !== null).slice(0, PLAIN_OPTIONS);
   const others = options.filter((option) => !chosen.includes(option));
   return (
@@ -32,6 +34,7 @@ export function TargetOptions({ entry }: { readonly entry: Entry }) {
           <span>.{entry.extension}</span>
         </div>
       </div>
+      {preset !== undefined && <p class="hint">The format and its options are those that {preset.label} takes.</p>}
       {chosen.map((option) => (
         <OptionField key={option.name} entry={entry} option={option} />
       ))}
@@ -43,6 +46,7 @@ export function TargetOptions({ entry }: { readonly entry: Entry }) {
           ))}
         </details>
       )}
+      {preset === undefined && format.layers && <LayersField entry={entry} />}
       <div class="check">
         <input
           id={`salvage-${entry.key}`}

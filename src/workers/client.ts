@@ -16,6 +16,12 @@ export function startEngine(): Engine {
   return {
     formats: () => alive(remote.formats()),
     open: (job, file, companions, options, report) => alive(remote.open(job, file, companions, options, callback(report))),
+    presets: () => alive(remote.presets()),
+    find: (job, files) => alive(remote.find(job, files)),
+    forget: (search) => alive(remote.forget(search)),
+    openLayer: (job, search, layer, options, report) => alive(remote.openLayer(job, search, layer, options, callback(report))),
+    sizeLimits: (image) => alive(remote.sizeLimits(image)),
+    differences: (job, image, base, report) => alive(remote.differences(job, image, base, callback(report))),
     close: (image) => alive(remote.close(image)),
     cells: (image, count) => alive(remote.cells(image, count)),
     extentAt: (image, at) => alive(remote.extentAt(image, at)),

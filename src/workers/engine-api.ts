@@ -1,4 +1,7 @@
+import type { ChainProblem } from "../chains/index.ts";
 import type { CheckReport, Json, Loss, Note, Range, Snapshot, TargetOption } from "../core/model.ts";
+
+export type { ChainProblem };
 
 /**
  * What the page asks of the engine worker; plain data in both directions, errors arrive as DiskError (see rpc.ts).
@@ -7,6 +10,14 @@ import type { CheckReport, Json, Loss, Note, Range, Snapshot, TargetOption } fro
 export interface Engine {
   /** The formats, in the order in which they are to be offered. */
   formats(): Promise<readonly FormatCard[]>;
+  /** The targets, in the order in which they are to be offered. */
+  presets(): Promise<readonly PresetCard[]>;
+  /**
+   * Puts the images among some files in order: which lie over which, what is missing, what is to be opened by itself. `job`: for `cancel`.
+   * What it found is kept under `FoundCard.search` until `forget`.
+   */
+  find(job: number, files: readonly GivenCard[]): Promise<FoundCard>;
+  forget(search: number): Promise<void>;
   /**
    * Opens an image. `companions` are the other files the user gave: extents, parents and data files are looked up
    * among them by name. Throws `missing-file` (with `needs`) when one is not there, `choice` (with `choices`, for `member`) for an
@@ -20,7 +31,16 @@ export interface Engine {
     options: OpenOptions,
     report: (progress: Progress) => void,
   ): Promise<ImageCard>;
+  /** Opens a layer that `find` found, with all below it: the disk as it was when that layer was the newest. */
+  openLayer(job: number, search: number, layer: number, options: LayerOptions, report: (progress: Progress) => void): Promise<ImageCard>;
   close(image: number): Promise<void>;
+  /** The sizes that the disk may safely be given. Reads a few small places; of a disk on which nothing is recognised its whole map. */
+  sizeLimits(image: number): Promise<SizeCard>;
+  /**
+   * Finds where an image differs from a base that it does not lie over, for `ConvertRequest.base`: both are read once. At once where the base
+   * is one of its own layers.
+   */
+  differences(job: number, image: number, base: number, report: (progress: Progress) => void): Promise<void>;
   /** The block map, summed up in `count` cells of equal size (fewer for a small disk). */
   cells(image: number, count: number): Promise<CellMap>;
   /** What lies at a place of the disk, for hovering. */
@@ -69,6 +89,83 @@ export interface OpenOptions {
   readonly anySize?: boolean;
 }
 
+export interface LayerOptions extends Pick<OpenOptions, "snapshot" | "passphrase" | "anySize"> {
+  /** Go on over a parent that was changed after its child was made, or is another disk. */
+  readonly acceptChangedParents?: boolean;
+}
+
+/** A file and where it lies in the folder that was given; a lone file's path is its name. */
+export interface GivenCard {
+  readonly file: File;
+  readonly path: string;
+}
+
+/** What some files are. Numbers are places in the list that was given. */
+export interface FoundCard {
+  readonly search: number;
+  /** Images that lie over each other, or should. */
+  readonly trees: readonly TreeCard[];
+  /** To be opened by themselves: whole images, and what should be one and cannot be opened. */
+  readonly alone: readonly number[];
+  /** Not recognised as an image: an archive, which may hold one, or anything else. */
+  readonly others: readonly number[];
+}
+
+/** A base and all layers over it; with more than one top it branches. */
+export interface TreeCard {
+  /** From the base on, each after its parent; a branch is told to its end before the next. */
+  readonly layers: readonly LayerCard[];
+  /** Id of the top that a machine's description names as its disk now; else of the only one, or of the one changed last. */
+  readonly current: number;
+  /** Of the whole, as far as it is not in `LayerCard.problems`. */
+  readonly problems: readonly ChainProblem[];
+}
+
+export interface LayerCard {
+  /** For `openLayer`. */
+  readonly id: number;
+  readonly parent: number | null;
+  readonly file: number;
+  readonly name: string;
+  readonly path: string;
+  /** "VMware disk (VMDK)" */
+  readonly label: string;
+  readonly variant: string;
+  /** Virtual size. */
+  readonly size: number;
+  /** When the file was changed last, seconds since 1970. */
+  readonly modified: number | null;
+  /** What machines' descriptions call the points in time whose newest layer this is. */
+  readonly points: readonly string[];
+  /** Machines whose disk this is now. */
+  readonly usedBy: readonly { readonly machine: string; readonly slot: string }[];
+  readonly problems: readonly ChainProblem[];
+}
+
+/** A place that disks are taken to. */
+export interface PresetCard {
+  readonly id: string;
+  readonly label: string;
+  /** One plain line. */
+  readonly help: string;
+  readonly group: "desktop" | "server" | "cloud";
+  /** What is written for it. */
+  readonly format: string;
+  readonly options: { readonly [name: string]: string };
+  /** What it asks of an image, and where that is published. */
+  readonly rules: readonly { readonly text: string; readonly source: string }[];
+}
+
+/** Fields as in jobs/resize.ts. Bytes. */
+export interface SizeCard {
+  readonly smallest: number;
+  /** What limits it, in sentences. */
+  readonly because: string;
+  readonly sector: number;
+  /** What is not in order about the disk's end already. */
+  readonly warnings: readonly string[];
+}
+
 export interface CheckCard {
   /** Format id of what was checked (inside its wrappings). */
   readonly format: string;
@@ -98,6 +195,8 @@ export interface FormatCard {
   readonly wraps: boolean;
   /** Null: read only. */
   readonly options: readonly TargetOption[] | null;
+  /** Layers can be written: an image over another one. */
+  readonly layers: boolean;
 }
 
 export interface ImageCard {
@@ -116,6 +215,8 @@ export interface ImageCard {
   readonly zeroBytes: number;
   /** Names of all files that the image consists of (itself, extents, parents). */
   readonly files: readonly string[];
+  /** The layers of its chain, the newest first; one for an image that lies over nothing. */
+  readonly owners: readonly OwnerCard[];
   readonly partitions: PartitionCard | null;
   readonly notes: readonly Note[];
   readonly snapshots: readonly Snapshot[];
@@ -127,6 +228,12 @@ export interface ImageCard {
   /** What the image was taken out of, outermost first: "gzip", "tar". */
   readonly wrapping: readonly string[];
   readonly details: { readonly [key: string]: Json };
+}
+
+/** A layer and the data of the disk of which it is the newest holder. Bytes, packed ones as unpacked. */
+export interface OwnerCard {
+  readonly name: string;
+  readonly bytes: number;
 }
 
 export interface PartitionCard {
@@ -152,10 +259,14 @@ export interface CellMap {
   readonly zero: Float64Array;
   /** Unallocated: no layer holds anything here. */
   readonly hole: Float64Array;
+  /** The data and packed data of each of `ImageCard.owners`; empty for an image of one layer. */
+  readonly owners: readonly { readonly data: Float64Array; readonly packed: Float64Array }[];
 }
 
 export interface ExtentCard extends Range {
   readonly kind: "data" | "packed" | "zero" | "hole";
+  /** Place in `ImageCard.owners` of the layer that says so; null for a hole. */
+  readonly owner: number | null;
   /** File that holds the bytes, and where; null for zero and hole. */
   readonly file: string | null;
   readonly at: number | null;
@@ -166,14 +277,24 @@ export interface ConvertRequest {
   readonly format: string;
   /** Only what differs from the defaults. */
   readonly options: { readonly [name: string]: string };
-  /** Name of the main output file. */
+  /** Name of the main output file; empty, with a preset: as the target takes it. */
   readonly name: string;
   /** Zero what cannot be read, and list it, instead of stopping. */
   readonly salvage: boolean;
+  /** Id of the target that the disk is for: it settles format and options, and may make the disk larger. */
+  readonly preset?: string | undefined;
+  /** Virtual size, bytes; absent: as it is. */
+  readonly size?: number | undefined;
+  /** Leave out what file systems mark as free. */
+  readonly slim?: boolean | undefined;
+  /** Every layer as an image of its own. Not with `preset`, `size`, `slim` or `base`. */
+  readonly keepLayers?: boolean | undefined;
+  /** Write a layer over this opened image. Not with `preset`. `differences` has been asked for the two. */
+  readonly base?: number | undefined;
 }
 
 export interface PlanCard {
-  /** Names of the files that will be written. */
+  /** Names of the files that will be written, the main one first (of several layers: the newest's). */
   readonly files: readonly string[];
   /** At most this much will be written; exact when nothing is compressed and no data block is all zero. */
   readonly outputBytes: number;
@@ -182,9 +303,36 @@ export interface PlanCard {
   readonly dataBytes: number;
   /** Ceiling of buffers and tables in memory. */
   readonly memoryBytes: number;
+  /** Virtual size of what is written. */
+  readonly size: number;
+  /** What the format cannot carry. */
   readonly losses: readonly Loss[];
+  /** What another size means, and what the preset's target asks for, cannot use or refuses. */
+  readonly changes: readonly Loss[];
+  /** Null: nothing is to be left out. */
+  readonly slimmed: SlimCard | null;
   /** The same with qemu-img, to copy; null when it cannot. */
   readonly qemuCommand: string | null;
+}
+
+/** What leaving out free space saves. Bytes of data as the source has them. */
+export interface SlimCard {
+  readonly savedBytes: number;
+  /** `partition`: null where the file system fills the disk. */
+  readonly fileSystems: readonly {
+    readonly partition: number | null;
+    readonly kind: string;
+    readonly freeBytes: number;
+    readonly savedBytes: number;
+    readonly doubtfulBytes: number;
+  }[];
+  readonly refused: readonly { readonly partition: number | null; readonly kind: string; readonly why: string }[];
+}
+
+/** How to bring a result into the target that it was made for. */
+export interface ImportCard {
+  readonly label: string;
+  readonly steps: readonly { readonly text: string; readonly commands: readonly string[] }[];
 }
 
 export type OutputPlace =
@@ -232,4 +380,8 @@ export interface ResultCard {
   readonly report: string | null;
   /** Salvage: checksums over whole files of the source that do not match, in words. */
   readonly wrongSums: readonly string[];
+  /** What the source's notes warn of: a parent that was accepted though it was changed. */
+  readonly warnings: readonly string[];
+  /** Null: it was made for no target in particular. */
+  readonly steps: ImportCard | null;
 }

@@ -2,16 +2,18 @@ import { createPool, type WorkerPool } from "../blocks/pool.ts";
 import { DiskError } from "../core/errors.ts";
 import { hexText } from "../core/hex.ts";
 import type { ByteSource, Note, OpenContext } from "../core/model.ts";
-import type { ImageSink } from "../core/ports.ts";
 import { DISK_FORMATS, formatById } from "../formats/registry.ts";
-import { openDisk } from "../jobs/chain.ts";
+import { openChain, openDisk } from "../jobs/chain.ts";
 import { checkImage } from "../jobs/check.ts";
 import { compareDisks } from "../jobs/compare.ts";
-import { type ConvertPlan, planConvert, rehearse, runConvert } from "../jobs/convert.ts";
+import { type ConvertResult, rehearse, runConvert } from "../jobs/convert.ts";
+import type { Over } from "../jobs/delta.ts";
 import type { Disk } from "../jobs/disk.ts";
 import { hashDisk } from "../jobs/hash.ts";
+import { convertChain } from "../jobs/keep-chain.ts";
 import type { Report } from "../jobs/progress.ts";
 import { repairOptions } from "../jobs/repair.ts";
+import { safeSize } from "../jobs/resize.ts";
 import { salvageReport } from "../jobs/salvage-report.ts";
 import { createSample } from "../jobs/sample.ts";
 import { survey } from "../jobs/survey.ts";
@@ -20,11 +22,13 @@ import { createCompute } from "../kernels/compute.ts";
 import { createHasher } from "../kernels/disk-hash.ts";
 import { createKernels } from "../kernels/index.ts";
 import { fileSource } from "../platform/browser/file-source.ts";
-import { createFileSink, createFolderSink } from "../platform/browser/picked-sink.ts";
-import { createPrivateSink, outputFiles, removeAbandoned, removeOutput } from "../platform/browser/private-store.ts";
-import type { ConvertRequest, Engine, OutputPlace, ResultCard } from "./engine-api.ts";
+import type { ConvertRequest, Engine, ImageCard, ResultCard } from "./engine-api.ts";
+import { type Found, findAmong } from "./found-chains.ts";
 import { cardOf, resolver } from "./image-card.ts";
 import { createMeter } from "./meter.ts";
+import { type JobOutput, openOutput, tidyOutputs } from "./output-place.ts";
+import { importCard, layerNames, overBase, type Prepared, prepare, prepareLayers, presetCards, type Subject } from "./planning.ts";
+import { qemuCommand } from "./qemu-command.ts";
 import { startWorkerPorts } from "./worker-ports.ts";
 
 /** Workers that have had nothing to do for so long are ended. */
@@ -37,14 +41,14 @@ interface OpenedImage {
   /** Format id that the user chose over what was recognised. */
   readonly format: string | undefined;
   readonly fileBytes: number;
+  /** By the image of the base: where the two differ. */
+  readonly over: Map<number, Over>;
 }
 interface Job {
   readonly abort: AbortController;
   files: readonly File[];
-  /** Where its output lies in the private store; null elsewhere. */
-  stored: string | null;
-  /** Lets go of the lock that keeps other tabs from tidying the output away. */
-  release: () => void;
+  /** Null for work that writes nothing. */
+  output: JobOutput | null;
 }
 
 export function createEngine(): Engine {
@@ -52,9 +56,11 @@ export function createEngine(): Engine {
   const compute = createCompute(kernels);
   const hasher = createHasher(kernels);
   const images = new Map<number, OpenedImage>();
+  const searches = new Map<number, Found["search"]>();
   const jobs = new Map<number, Job>();
   const session = crypto.randomUUID();
   let lastImage = 0;
+  let lastSearch = 0;
   let pool: WorkerPool | null = null;
   let users = 0;
   let idle: ReturnType<typeof setTimeout> | undefined;
@@ -89,15 +95,16 @@ export function createEngine(): Engine {
     return found;
   };
   const never = new AbortController().signal;
-  const plan = (request: ConvertRequest): Promise<ConvertPlan> => {
-    const { disk } = opened(request.image);
-    const { format, options, name, salvage } = request;
-    return withPool((p) =>
-      planConvert(disk, { format, options, name, salvage, verify: true, checkSource: !salvage }, { pool: p, compute }, never),
-    );
+  const subjectOf = ({ image, base }: ConvertRequest): Subject => {
+    const { disk, file, over } = opened(image);
+    if (base === undefined) return { disk, name: file.name, over: undefined };
+    const known = over.get(base);
+    if (known === undefined) throw new DiskError("usage", "the two images were not compared yet");
+    return { disk, name: file.name, over: known };
   };
+  const plan = (request: ConvertRequest): Promise<Prepared> => withPool((p) => prepare(subjectOf(request), request, p, compute, never));
   const startJob = async (id: number): Promise<Job> => {
-    const job: Job = { abort: new AbortController(), files: [], stored: null, release: () => {} };
+    const job: Job = { abort: new AbortController(), files: [], output: null };
     jobs.set(id, job);
     return job;
   };
@@ -112,6 +119,24 @@ export function createEngine(): Engine {
     }
   };
 
+  /** Keeps an opened disk under a number of its own. */
+  const keep = async (
+    image: Omit<OpenedImage, "fileBytes" | "over">,
+    name: string,
+    p: WorkerPool,
+    signal: AbortSignal,
+  ): Promise<ImageCard> => {
+    const { disk, file } = image;
+    const id = ++lastImage;
+    const files = [...new Map(disk.chain.flatMap((volume) => volume.files).map((used) => [used.name, used.size]))];
+    const isWrapped = disk.chain[0]?.wrapping !== undefined;
+    const fileBytes = isWrapped ? file.size : files.reduce((sum, [, size]) => sum + size, 0);
+    const card = await cardOf(disk, id, name, fileBytes, p);
+    signal.throwIfAborted();
+    images.set(id, { ...image, fileBytes, over: new Map() });
+    return { ...card, files: [...new Set(isWrapped ? [name] : [name, ...files.map(([used]) => used)])] };
+  };
+
   return {
     async formats() {
       return DISK_FORMATS.map(({ id, label, extensions, wraps = false, target }) => ({
@@ -120,7 +145,19 @@ export function createEngine(): Engine {
         extensions,
         wraps,
         options: target?.options ?? null,
+        layers: target?.overBase !== undefined,
       }));
+    },
+    presets: async () => presetCards(),
+    async find(id, files) {
+      return withJob(id, async (_, signal) => {
+        const { search, card } = await findAmong(files, { compute, signal });
+        searches.set(++lastSearch, search);
+        return { ...card, search: lastSearch };
+      });
+    },
+    async forget(search) {
+      searches.delete(search);
     },
 
     async open(id, file, companions, options, report) {
@@ -130,25 +167,46 @@ export function createEngine(): Engine {
       const onUnpack = (done: number, total: number): void => meter({ phase: "source", done, total, position: 0 });
       const source = fileSource(file);
       return withJob(id, async (p, signal) => {
-        const context = { ...opening, resolve: resolver([file, ...companions], remarks, compute), compute, onUnpack, signal };
+        const candidates = async () => companions.map((one) => fileSource(one));
+        const context = { ...opening, resolve: resolver([file, ...companions], remarks), candidates, compute, onUnpack, signal };
         const disk = await openDisk(source, context, format);
-        const image = ++lastImage;
-        const files = [...new Map(disk.chain.flatMap((volume) => volume.files).map((used) => [used.name, used.size]))];
-        const isWrapped = disk.chain[0]?.wrapping !== undefined;
-        const fileBytes = isWrapped ? file.size : files.reduce((sum, [, size]) => sum + size, 0);
-        const card = await cardOf(disk, image, file.name, fileBytes, p);
-        signal.throwIfAborted();
-        images.set(image, { disk, file: source, context, format, fileBytes });
-        const names = isWrapped ? [file.name] : [file.name, ...files.map(([name]) => name)];
-        return { ...card, notes: [...remarks, ...card.notes], files: [...new Set(names)] };
+        const card = await keep({ disk, file: source, context, format }, file.name, p, signal);
+        return { ...card, notes: [...remarks, ...card.notes] };
+      });
+    },
+    async openLayer(id, number, layer, options, report) {
+      const search = searches.get(number);
+      const member = search?.members[layer];
+      if (search === undefined || member === undefined) throw new DiskError("usage", "these files are no longer known: open them again");
+      const meter = createMeter(report);
+      const onUnpack = (done: number, total: number): void => meter({ phase: "source", done, total, position: 0 });
+      return withJob(id, async (p, signal) => {
+        const context = { ...options, compute, onUnpack, signal };
+        const disk = await openChain(search, layer, context);
+        const { source, resolve, format } = member;
+        return keep({ disk, file: source, context: { ...context, resolve }, format }, source.name, p, signal);
       });
     },
     async close(image) {
       images.delete(image);
+      for (const { over } of images.values()) over.delete(image);
+    },
+    async sizeLimits(image) {
+      const { disk } = opened(image);
+      return withPool((p) => safeSize(disk, p, never));
+    },
+    async differences(id, image, base, report) {
+      const { disk, over } = opened(image);
+      const below = opened(base);
+      if (over.has(base)) return;
+      const work = (p: WorkerPool, signal: AbortSignal) =>
+        overBase(disk, below.disk, below.file.name, p, compute, createMeter(report), signal);
+      over.set(base, await withJob(id, work));
     },
     async cells(image, count) {
       const { disk } = opened(image);
-      return (await survey(disk, { cells: count, salvage: true }, never)).cells;
+      const { cells } = await survey(disk, { cells: count, salvage: true, owners: disk.chain.length > 1 }, never);
+      return { ...cells, owners: cells.owners ?? [] };
     },
     async extentAt(image, at) {
       const { disk } = opened(image);
@@ -156,9 +214,17 @@ export function createEngine(): Engine {
       const [run] = await disk.map(start, disk.size - start);
       if (run === undefined) throw new Error("a map answers with at least one run");
       const { extent, volume } = run;
-      if (extent.kind === "zero") return { start, length: extent.length, kind: extent.allocated ? "zero" : "hole", file: null, at: null };
+      if (extent.kind === "zero")
+        return {
+          start,
+          length: extent.length,
+          kind: extent.allocated ? "zero" : "hole",
+          owner: extent.allocated ? volume : null,
+          file: null,
+          at: null,
+        };
       const file = disk.chain[volume]?.files[extent.file]?.name ?? null;
-      return { start, length: extent.length, kind: extent.kind === "raw" ? "data" : "packed", file, at: extent.at };
+      return { start, length: extent.length, kind: extent.kind === "raw" ? "data" : "packed", owner: volume, file, at: extent.at };
     },
 
     async extension(format, options) {
@@ -167,50 +233,75 @@ export function createEngine(): Engine {
       return target.extension?.(readOptions(target, options)) ?? row.extensions[0] ?? row.id;
     },
     async plan(request) {
-      const { name } = opened(request.image).file;
-      const { files, outputBytes, logicalBytes, memoryBytes, losses, survey: mapped, qemuArguments, disk } = await plan(request);
-      const from = qemuSource(disk);
-      const qemuCommand =
-        qemuArguments && from && ["qemu-img", "convert", ...from, ...qemuArguments, quote(name), quote(request.name)].join(" ");
-      return { files, outputBytes, logicalBytes, memoryBytes, losses, dataBytes: mapped.dataBytes + mapped.packedBytes, qemuCommand };
+      const { disk, file } = opened(request.image);
+      if (request.keepLayers === true) {
+        const sums = await withPool((p) => prepareLayers(subjectOf(request), request, p, compute, never));
+        return { ...sums, size: disk.size, changes: [], slimmed: null, qemuCommand: null };
+      }
+      const { plan: ready, shaped } = await plan(request);
+      const { files, outputBytes, logicalBytes, memoryBytes, losses, survey: mapped, qemuArguments } = ready;
+      const { losses: changes, slimmed } = shaped;
+      // qemu-img changes no sizes and leaves out no free space.
+      const command = shaped.disk === disk ? qemuCommand(disk, qemuArguments, file.name, ready.request.name) : null;
+      const dataBytes = mapped.dataBytes + mapped.packedBytes;
+      const { savedBytes, fileSystems, refused } = slimmed ?? {};
+      return {
+        files,
+        outputBytes,
+        logicalBytes,
+        memoryBytes,
+        size: ready.disk.size,
+        losses,
+        changes,
+        slimmed: savedBytes === undefined ? null : { savedBytes, fileSystems: fileSystems ?? [], refused: refused ?? [] },
+        dataBytes,
+        qemuCommand: command,
+      };
     },
 
-    async run(id, request, output, report) {
+    async run(id, request, place, report) {
       const started = performance.now();
-      const {
-        fileBytes,
-        file: { name },
-      } = opened(request.image);
+      const { fileBytes, file, disk } = opened(request.image);
       const job = await startJob(id);
-      const ready = await plan(request);
-      const createSink = (files: readonly string[]) => openSink(output, files, `${session}-${id}`, job);
+      const output = openOutput(place, `${session}-${id}`);
+      job.output = output;
       const meter = createMeter(report);
-      const wrongSums = request.salvage ? readSums(ready.disk, meter, job.abort.signal) : Promise.resolve([]);
-      const result = await withPool(async (p) => {
-        await wrongSums;
-        return runConvert(ready, { pool: p, compute, createSink, breathe }, meter, job.abort.signal);
-      }).catch((error) => {
-        job.release();
+      const { signal } = job.abort;
+      try {
+        const ready = request.keepLayers === true ? null : await plan(request);
+        const refusal = ready?.shaped.losses.find(({ severity }) => severity === "blocker");
+        if (refusal !== undefined) throw new DiskError("limit", `${refusal.what}: ${refusal.why}`);
+        const wrongSums = request.salvage ? await readSums(disk, meter, signal) : [];
+        const written = await withPool(async (p) => {
+          const ports = { pool: p, compute, createSink: output.createSink, breathe };
+          if (ready !== null) return [await runConvert(ready.plan, ports, meter, signal)];
+          const names = layerNames(disk, request.name);
+          return convertChain(disk, chainRequest(request, names), ports, () => {}, meter, signal);
+        });
+        // The newest layer is the result; those below belong to it.
+        const top = written.at(-1) as ConvertResult;
+        const files = written.toReversed().flatMap((result) => result.files);
+        const lost = written.flatMap((result) => result.lost);
+        job.files = await output.files(files.map(({ name }) => name));
+        const card: ResultCard = {
+          files,
+          sourceBytes: fileBytes,
+          outputBytes: files.reduce((sum, { size }) => sum + size, 0),
+          verified: written.every(({ verified }) => verified),
+          blake3: top.blake3 && hexText(top.blake3),
+          seconds: (performance.now() - started) / 1000,
+          lost,
+          wrongSums,
+          report: lost.length > 0 ? salvageReport(file.name, files[0]?.name ?? request.name, lost) : null,
+          warnings: disk.notes.filter(({ severity }) => severity === "warning").map(({ text }) => text),
+          steps: ready && importCard(ready.shaped),
+        };
+        return card;
+      } catch (error) {
+        await output.undo();
         jobs.delete(id);
         throw error;
-      });
-      job.files = await writtenFiles(
-        output,
-        result.files.map((file) => file.name),
-        job,
-      );
-      const card: ResultCard = {
-        files: result.files,
-        sourceBytes: fileBytes,
-        outputBytes: result.files.reduce((sum, file) => sum + file.size, 0),
-        verified: result.verified,
-        blake3: result.blake3 && hexText(result.blake3),
-        seconds: (performance.now() - started) / 1000,
-        lost: result.lost,
-        wrongSums: await wrongSums,
-        report: result.lost.length > 0 ? salvageReport(name, request.name, result.lost) : null,
-      };
-      return card;
+      }
     },
     async cancel(id) {
       jobs.get(id)?.abort.abort(new DOMException("the job was cancelled", "AbortError"));
@@ -222,8 +313,7 @@ export function createEngine(): Engine {
       const job = jobs.get(id);
       if (job === undefined) return;
       jobs.delete(id);
-      if (job.stored !== null) await removeOutput(job.stored);
-      job.release();
+      await job.output?.discard();
     },
     async sha256(id, index, report) {
       const job = finished(id);
@@ -254,18 +344,14 @@ export function createEngine(): Engine {
     },
     async rehearse(id, request, report) {
       const ready = await plan(request);
-      return withJob(id, (p, signal) => rehearse(ready, { pool: p, compute }, createMeter(report), signal));
+      return withJob(id, (p, signal) => rehearse(ready.plan, { pool: p, compute }, createMeter(report), signal));
     },
     async repairOptions(image) {
       return repairOptions(opened(image).disk);
     },
 
     sample: async () => new File(createSample(compute) as BlobPart[], "sample.vmdk"),
-    async tidy() {
-      await removeAbandoned(
-        async (stored) => (await navigator.locks.query()).held?.some((lock) => lock.name === lockName(stored)) ?? false,
-      );
-    },
+    tidy: tidyOutputs,
     tryNetwork,
   };
 }
@@ -297,52 +383,14 @@ async function readSums(disk: Disk, report: Report, signal: AbortSignal): Promis
   return wrong;
 }
 
-const lockName = (stored: string): string => `spindle-output:${stored}`;
-/** Formats that qemu-img reads, and those of them whose layers it follows. */
-const QEMU_READS = ["raw", "qcow2", "qcow", "vmdk", "vdi", "vpc", "vhdx", "parallels", "qed", "dmg", "bochs", "cloop"];
-const QEMU_FOLLOWS = ["qcow2", "qcow", "vmdk", "qed"];
+const chainRequest = ({ format, options, salvage }: ConvertRequest, names: readonly string[]) => ({
+  format,
+  options,
+  salvage,
+  names,
+  verify: true,
+  checkSource: !salvage,
+});
 
-/** How qemu-img would be told to read this disk; null when it cannot, or would read something else. */
-function qemuSource({ chain }: Disk): readonly string[] | null {
-  const [top] = chain;
-  const isPlain = chain.every(({ wrapping, encrypted, format }) => wrapping === undefined && !encrypted && QEMU_READS.includes(format));
-  if (top === undefined || !isPlain || (top.format === "raw" && top.files.length > 1)) return null;
-  return chain.length === 1 || QEMU_FOLLOWS.includes(top.format) ? ["-f", top.format] : null;
-}
-
-/** For a shell; a leading dash would make it an option. */
-const quote = (given: string): string => {
-  const name = given.startsWith("-") ? `./${given}` : given;
-  return /^[\w.+/-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
-};
 /** Lets the worker answer its messages (a cancel) between two pieces of work. */
 const breathe = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
-
-async function openSink(output: OutputPlace, files: readonly string[], stored: string, job: Job): Promise<ImageSink> {
-  if (output.kind === "folder") return createFolderSink(output.handle, files, output.replace);
-  if (output.kind === "file") {
-    if (files.length > 1) throw new DiskError("usage", `this format is written as ${files.length} files: choose a folder`);
-    return createFileSink(output.handle);
-  }
-  job.stored = stored;
-  await holdLock(stored, job);
-  return createPrivateSink(stored, files);
-}
-
-/** Other tabs see by this lock that the output is still wanted. */
-function holdLock(stored: string, job: Job): Promise<void> {
-  return new Promise((held) => {
-    void navigator.locks.request(lockName(stored), () => {
-      held();
-      return new Promise<void>((release) => {
-        job.release = release;
-      });
-    });
-  });
-}
-
-async function writtenFiles(output: OutputPlace, names: readonly string[], job: Job): Promise<readonly File[]> {
-  if (output.kind === "file") return [await output.handle.getFile()];
-  if (output.kind === "folder") return Promise.all(names.map(async (name) => (await output.handle.getFileHandle(name)).getFile()));
-  return outputFiles(job.stored as string, names);
-}

@@ -2,16 +2,15 @@ import type { WorkerPool } from "../blocks/pool.ts";
 import { DiskError } from "../core/errors.ts";
 import { plainName } from "../core/file-name.ts";
 import type { Note, ResolveFile } from "../core/model.ts";
-import type { Compute } from "../core/ports.ts";
-import { DISK_FORMATS, findIdentity, isNameless, missingIdentity } from "../formats/registry.ts";
+import { DISK_FORMATS } from "../formats/registry.ts";
 import { readContents } from "../jobs/contents.ts";
 import { type Disk, isLocked, unsupportedFeatures } from "../jobs/disk.ts";
-import { survey } from "../jobs/survey.ts";
+import { type OwnerSums, survey } from "../jobs/survey.ts";
 import { fileSource } from "../platform/browser/file-source.ts";
 import type { ImageCard } from "./engine-api.ts";
 
-/** Images may only name files that the user gave, and only by their plain names. The first of `files` is the image itself. */
-export function resolver(files: readonly File[], remarks: Note[], compute: Compute): ResolveFile {
+/** Images may only name files that the user gave, and only by their plain names. */
+export function resolver(files: readonly File[], remarks: Note[]): ResolveFile {
   return async (reference) => {
     const wanted = plainName(reference.name);
     const exact = files.filter(({ name }) => name === wanted);
@@ -20,12 +19,6 @@ export function resolver(files: readonly File[], remarks: Note[], compute: Compu
       throw new DiskError("usage", `there are ${found.length} files named “${wanted}”: give only the folder that this image belongs to`, {
         file: wanted,
       });
-    if (found[0] === undefined && isNameless(reference)) {
-      const given = files.filter(({ name }) => /\.vdi$/i.test(name)).map((file) => fileSource(file));
-      const parent = await findIdentity(given, reference, compute);
-      if (parent === null) throw missingIdentity((files[0] as File).name, reference, "was not given");
-      return parent;
-    }
     if (found[0] === undefined) return null;
     if (wanted !== reference.name)
       remarks.push({ text: `The image names “${reference.name}”; the “${found[0].name}” that was given is used.`, severity: "warning" });
@@ -47,8 +40,8 @@ export async function cardOf(
   const readable = unsupported.length === 0 && !locked;
   const signal = new AbortController().signal;
   const sums = readable
-    ? await survey(disk, { cells: 1, salvage: true }, signal)
-    : { dataBytes: 0, packedBytes: 0, zeroBytes: 0, holeBytes: 0 };
+    ? await survey(disk, { cells: 1, salvage: true, owners: true }, signal)
+    : { dataBytes: 0, packedBytes: 0, zeroBytes: 0, holeBytes: 0, cells: { owners: [] } };
   const contents = readable ? await readContents(disk, pool, signal) : null;
   // A bare disk that was cut off is told by its reader and by its partition table.
   const notes = [...new Map([...disk.notes, ...(contents?.notes ?? [])].map((note) => [note.text, note])).values()];
@@ -63,6 +56,7 @@ export async function cardOf(
     dataBytes: sums.dataBytes,
     packedBytes: sums.packedBytes,
     zeroBytes: sums.zeroBytes + sums.holeBytes,
+    owners: disk.chain.map((volume, i) => ({ name: volume.files[0]?.name ?? volume.format, bytes: total(sums.cells.owners?.[i]) })),
     partitions: contents && { kind: contents.kind, entries: contents.entries },
     notes,
     snapshots: top.snapshots,
@@ -72,4 +66,9 @@ export async function cardOf(
     wrapping: top.wrapping ?? [],
     details: top.details,
   };
+}
+
+/** What one volume is the newest holder of, bytes. */
+function total(sums: OwnerSums | undefined): number {
+  return sums === undefined ? 0 : [...sums.data, ...sums.packed].reduce((sum, bytes) => sum + bytes, 0);
 }

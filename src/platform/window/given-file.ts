@@ -2,6 +2,8 @@
 export interface GivenFile {
   readonly file: File;
   readonly handle: FileSystemFileHandle | null;
+  /** Where it lay in the folder that was given: "vm/Snapshots/a.vdi"; absent for a file given by itself. */
+  readonly path?: string;
 }
 
 /** Files that came together. `folder` is true when they were found in a folder rather than named one by one. */
@@ -16,15 +18,16 @@ const MAX_DEPTH = 6;
 
 export async function filesOfDirectory(directory: FileSystemDirectoryHandle): Promise<GivenFile[]> {
   const found: GivenFile[] = [];
-  await walk(directory, 0, found);
+  await walk(directory, directory.name, 0, found);
   return found;
 }
 
-async function walk(directory: FileSystemDirectoryHandle, depth: number, found: GivenFile[]): Promise<void> {
+async function walk(directory: FileSystemDirectoryHandle, path: string, depth: number, found: GivenFile[]): Promise<void> {
   for await (const child of directory.values()) {
     if (found.length >= MAX_FILES) return;
-    if (child.kind === "file") found.push({ file: await child.getFile(), handle: child });
-    else if (depth < MAX_DEPTH) await walk(child, depth + 1, found);
+    const inside = `${path}/${child.name}`;
+    if (child.kind === "file") found.push({ file: await child.getFile(), handle: child, path: inside });
+    else if (depth < MAX_DEPTH) await walk(child, inside, depth + 1, found);
   }
 }
 
@@ -35,7 +38,7 @@ export async function filesOfEntry(root: FileSystemEntry): Promise<GivenFile[]> 
     if (found.length >= MAX_FILES) return;
     if (isFileEntry(entry)) {
       const file = await new Promise<File>((resolve, reject) => entry.file(resolve, reject));
-      found.push({ file, handle: null });
+      found.push({ file, handle: null, path: entry.fullPath.replace(/^\//, "") });
     } else if (isDirectoryEntry(entry) && depth <= MAX_DEPTH) {
       for (const child of await childrenOf(entry)) await visit(child, depth + 1);
     }

@@ -15,6 +15,14 @@ export interface JobRecord {
   readonly options: Readonly<Record<string, string>>;
   readonly name: string;
   readonly salvage: boolean;
+  /** What else the result was to be; records of earlier versions of the page have none of it. */
+  readonly preset?: string;
+  readonly size?: number;
+  readonly slim?: boolean;
+  readonly keepLayers?: boolean;
+  /** It was to be a layer over another opened image, which a record does not hold. */
+  readonly isDelta?: boolean;
+  readonly acceptChanged?: boolean;
   readonly place: "file" | "folder" | "private";
   readonly outputHandle: FileSystemFileHandle | FileSystemDirectoryHandle | null;
   readonly percent: number;

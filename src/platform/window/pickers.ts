@@ -76,7 +76,8 @@ function pickByInput(folder: boolean): Promise<GivenFiles | null> {
     input.multiple = true;
     input.webkitdirectory = folder;
     input.addEventListener("change", () => {
-      resolve({ files: Array.from(input.files ?? [], (file) => ({ file, handle: null })), folder });
+      const given = (file: File): GivenFile => ({ file, handle: null, ...(folder ? { path: file.webkitRelativePath } : {}) });
+      resolve({ files: Array.from(input.files ?? [], given), folder });
     });
     input.addEventListener("cancel", () => resolve(null));
     input.click();

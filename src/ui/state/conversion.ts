@@ -4,21 +4,16 @@ import type { ConvertRequest, OutputPlace, PlanCard } from "../../workers/engine
 import { type Entry, isBusy, type Job } from "./entry.ts";
 import { addFiles } from "./images.ts";
 import { SameFileError, startJob } from "./jobs.ts";
-import { outputName } from "./target.ts";
+import { requestOf } from "./target.ts";
 import { dropTask, isUnderWay } from "./tasks.ts";
-
-export function requestOf(entry: Entry): ConvertRequest | null {
-  const card = entry.card.value;
-  if (card === null) return null;
-  const { format, options, salvage } = entry;
-  return { image: card.image, format: format.value, options: options.value, name: outputName(entry), salvage: salvage.value };
-}
 
 /** Why the conversion cannot start, in words; null when it can. */
 export function blockedBy(entry: Entry): string | null {
+  if (entry.sizeFault.value !== null) return entry.sizeFault.value;
+  if (entry.shape.value === "delta" && entry.base.value === null) return "Choose the image that the result is to lie over.";
   const plan = entry.plan.value;
   if (plan === null) return entry.planFailure.value === null ? "Working out the plan…" : "There is no plan: see the error.";
-  const blocker = plan.losses.find((loss) => loss.severity === "blocker");
+  const blocker = [...plan.changes, ...plan.losses].find((loss) => loss.severity === "blocker");
   return blocker === undefined ? null : `${blocker.what}: ${blocker.why}`;
 }
 
@@ -84,6 +79,6 @@ function sources(entry: Entry): readonly FileSystemFileHandle[] {
 export async function anotherLike(job: Job): Promise<void> {
   const given = await pickFiles();
   if (given === null) return;
-  const { format, options, salvage } = job.request;
-  await addFiles(given, { format, options, salvage });
+  const { format, options, salvage, preset = "", slim = false } = job.request;
+  await addFiles(given, { format, options, salvage, preset, slim });
 }

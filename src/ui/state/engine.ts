@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import { startEngine } from "../../workers/client.ts";
-import type { Engine, FormatCard } from "../../workers/engine-api.ts";
+import type { Engine, FormatCard, PresetCard } from "../../workers/engine-api.ts";
 
 let started: Engine | null = null;
 
@@ -13,9 +13,16 @@ export function engine(): Engine {
 /** Every format, in the order in which they are offered; empty until `loadFormats` has answered. */
 export const formats = signal<readonly FormatCard[]>([]);
 
+/** Where disks are taken to, in the order in which that is offered; empty until `loadFormats` has answered. */
+export const presets = signal<readonly PresetCard[]>([]);
+
 export async function loadFormats(): Promise<readonly FormatCard[]> {
-  if (formats.value.length === 0) formats.value = await engine().formats();
+  if (formats.value.length === 0) [formats.value, presets.value] = await Promise.all([engine().formats(), engine().presets()]);
   return formats.value;
+}
+
+export function presetCard(id: string): PresetCard | undefined {
+  return presets.value.find((preset) => preset.id === id);
 }
 
 export function formatCard(id: string): FormatCard | undefined {

@@ -10,6 +10,8 @@ import type {
   PlanCard,
   Progress,
   ResultCard,
+  SizeCard,
+  TreeCard,
 } from "../../workers/engine-api.ts";
 import type { Task, Work } from "./tasks.ts";
 
@@ -18,6 +20,17 @@ export interface Settings {
   readonly format: string;
   readonly options: Readonly<Record<string, string>>;
   readonly salvage: boolean;
+  /** Id of the target; empty: just a file of the format. */
+  readonly preset: string;
+  readonly slim: boolean;
+}
+
+/** A chain that a card is of, and the files among which it was found. */
+export interface ChainState {
+  readonly search: number;
+  readonly tree: TreeCard;
+  /** As they were numbered in the search. */
+  readonly files: readonly GivenFile[];
 }
 
 /** One card: a file that was given, what became of it, and what is to come out. */
@@ -27,6 +40,12 @@ export interface Entry {
   readonly companions: Signal<readonly GivenFile[]>;
   /** It was found in a folder, not named by itself. */
   readonly fromFolder: boolean;
+  /** Null: an image by itself. */
+  readonly chain: Signal<ChainState | null>;
+  /** The point in time: id of the layer that is taken for the newest. */
+  readonly point: Signal<number>;
+  /** Go on over parents that were changed. */
+  readonly acceptChanged: Signal<boolean>;
   /** Format id that the user chose over what was recognised; empty: as recognised. */
   readonly readAs: Signal<string>;
   /** Internal snapshot; empty: the current state. */
@@ -48,6 +67,20 @@ export interface Entry {
   /** Only what differs from the defaults. */
   readonly options: Signal<Readonly<Record<string, string>>>;
   readonly salvage: Signal<boolean>;
+  /** Id of the target; empty: just a file of the format. */
+  readonly preset: Signal<string>;
+  /** Virtual size of the result; null: as it is, or as the target takes it. */
+  readonly size: Signal<number | null>;
+  /** What is wrong with the size that was typed, in words. */
+  readonly sizeFault: Signal<string | null>;
+  /** Null until it was asked for. */
+  readonly limits: Signal<SizeCard | null>;
+  readonly slim: Signal<boolean>;
+  /** One image of everything, one for each layer, or only what differs from `base`. */
+  readonly shape: Signal<"whole" | "layers" | "delta">;
+  readonly base: Signal<Entry | null>;
+  /** The comparison with `base` that a delta needs first. */
+  readonly comparing: Signal<Task<void> | null>;
   /** File name without extension; null: made from the source's. */
   readonly stem: Signal<string | null>;
   /** Extension that the target's format and options give the file name. */
@@ -72,7 +105,8 @@ export interface Comparison extends ComparisonCard {
 
 /** What a card is called: its file, and the disk in it when that is an archive of several. */
 export function titleOf(entry: Entry): string {
-  const { name } = entry.given.value.file;
+  const tree = entry.chain.value?.tree;
+  const { name } = tree?.layers.find(({ id }) => id === tree.current) ?? entry.given.value.file;
   return entry.member.value === "" ? name : `${name}: ${entry.member.value}`;
 }
 
@@ -104,13 +138,22 @@ export interface Fill {
 
 let lastKey = 0;
 
-export function makeEntry(given: GivenFile, companions: readonly GivenFile[], settings: Settings | null, fromFolder = false): Entry {
+export function makeEntry(
+  given: GivenFile,
+  companions: readonly GivenFile[],
+  settings: Settings | null,
+  fromFolder = false,
+  chain: ChainState | null = null,
+): Entry {
   lastKey += 1;
   return {
     key: lastKey,
     given: signal(given),
     companions: signal(companions),
     fromFolder,
+    chain: signal(chain),
+    point: signal(chain?.tree.current ?? -1),
+    acceptChanged: signal(false),
     readAs: signal(""),
     snapshot: signal(""),
     choices: signal<readonly string[]>([]),
@@ -123,6 +166,14 @@ export function makeEntry(given: GivenFile, companions: readonly GivenFile[], se
     format: signal(settings?.format ?? ""),
     options: signal(settings?.options ?? {}),
     salvage: signal(settings?.salvage ?? false),
+    preset: signal(settings?.preset ?? ""),
+    size: signal<number | null>(null),
+    sizeFault: signal<string | null>(null),
+    limits: signal<SizeCard | null>(null),
+    slim: signal(settings?.slim ?? false),
+    shape: signal<Entry["shape"]["value"]>("whole"),
+    base: signal<Entry | null>(null),
+    comparing: signal<Task<void> | null>(null),
     stem: signal<string | null>(null),
     extension: signal(""),
     repair: signal<readonly Loss[] | null>(null),

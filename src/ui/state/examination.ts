@@ -3,13 +3,12 @@ import type { Range } from "../../core/model.ts";
 import type { CheckCard, ImageCard } from "../../workers/engine-api.ts";
 import { count } from "../quantities.ts";
 import { announce } from "./announcements.ts";
-import { requestOf } from "./conversion.ts";
 import { engine } from "./engine.ts";
 import { type Entry, isBusy, titleOf } from "./entry.ts";
 import { entries } from "./images.ts";
 import { dismissJob } from "./jobs.ts";
 import { isUnsaved } from "./outputs.ts";
-import { isReadable, outputStem } from "./target.ts";
+import { isReadable, outputStem, requestOf, wholeDisk } from "./target.ts";
 import { runTask } from "./tasks.ts";
 
 export function checkImage(entry: Entry, card: ImageCard): Promise<void> {
@@ -80,6 +79,11 @@ export async function repairIntoCopy(entry: Entry, card: ImageCard): Promise<voi
   batch(() => {
     entry.format.value = format;
     entry.options.value = options;
+    entry.preset.value = "";
+    entry.size.value = null;
+    entry.sizeFault.value = null;
+    entry.slim.value = false;
+    wholeDisk(entry);
     entry.stem.value = `${stem}-repaired`;
     entry.repair.value = losses;
   });

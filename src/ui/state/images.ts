@@ -1,15 +1,16 @@
 import { signal } from "@preact/signals";
 import type { GivenFile, GivenFiles } from "../../platform/window/given-file.ts";
-import type { ImageCard, OpenOptions } from "../../workers/engine-api.ts";
+import type { FoundCard, ImageCard, OpenOptions, Progress } from "../../workers/engine-api.ts";
 import { defaultTarget, formatNamed } from "../target-defaults.ts";
 import { announce } from "./announcements.ts";
+import { fileOf, filesOf, findImages, hindrances, namelessNeed, neededBy, withFiles } from "./chains.ts";
 import { engine, formats, loadFormats, nextJobNumber } from "./engine.ts";
-import { type Entry, isBusy, makeEntry, type Settings, titleOf } from "./entry.ts";
-import { choicesOf, kindOf, membersOf, namelessParent } from "./failures.ts";
+import { type ChainState, type Entry, isBusy, makeEntry, type Settings, titleOf } from "./entry.ts";
+import { choicesOf, kindOf, membersOf } from "./failures.ts";
 import { currentFile } from "./handles.ts";
 import { isUnsaved, leaveOutputs } from "./outputs.ts";
 import { rememberOpened } from "./recents.ts";
-import { forgetRepair, targets, watchPlan } from "./target.ts";
+import { forgetRepair, targets, watchPlan, wholeDisk } from "./target.ts";
 import { dropTask } from "./tasks.ts";
 
 /** Some images are folders: these files in them are what is opened. */
@@ -24,57 +25,78 @@ export const entries = signal<readonly Entry[]>([]);
 const stops = new Map<number, () => void>();
 
 /**
- * Opens what was given: each file as an image, with all the others as companions. A file that another image turns out
- * to use gets no card of its own. Answers when all are open or have failed.
+ * Opens what was given: every chain on one card, every other image on its own. A file that is only a part of an image gets none, nor does
+ * a machine's description. Answers when all are open or have failed.
  */
 export async function addFiles(given: GivenFiles, settings: Settings | null = null): Promise<readonly Entry[]> {
   const known = await loadFormats();
-  const helped = helpWaiting(given.files);
-  const fresh = given.files.filter((one) => !helped.wanted.has(one.file.name.toLowerCase()));
-  const candidates = given.folder ? imagesAmong(fresh) : fresh;
   if (known.length === 0) return [];
-  const added = candidates.map((one) =>
-    makeEntry(
-      one,
-      given.files.filter((other) => other !== one),
-      settings,
-      given.folder,
-    ),
-  );
+  const helped = helpWaiting(given.files);
+  for (const entry of helped.entries) await openEntry(entry);
+  const shown = new Set(entries.value.flatMap(({ chain }) => (chain.value === null ? [] : [...filesOf(chain.value)])));
+  const fresh = given.files.filter(({ file }) => !helped.wanted.has(file.name.toLowerCase()) && !shown.has(file));
+  const added = cardsFor(fresh, await findImages(fresh), given, settings);
   entries.value = [...entries.value, ...added];
   if (given.folder && added.length === 0 && helped.entries.length === 0) announce("No disk image was found in the folder.");
-  // Descriptors and overlays are small: opened first, they claim their extents and parents before those are read for nothing.
-  const order = [...added].sort((a, b) => a.given.value.file.size - b.given.value.file.size);
-  for (const entry of [...helped.entries, ...order]) {
+  // Descriptors are small: opened first, they claim their extents before those are read for nothing.
+  const order = [...added].sort((one, other) => one.given.value.file.size - other.given.value.file.size);
+  for (const entry of order) {
     if (entries.value.includes(entry)) await openEntry(entry);
     if (isBystander(entry)) removeEntry(entry);
   }
-  return added.filter((entry) => entries.value.includes(entry));
+  return [...helped.entries, ...added.filter((entry) => entries.value.includes(entry))];
+}
+
+/** In the order in which their files were given. */
+function cardsFor(files: readonly GivenFile[], found: FoundCard, given: GivenFiles, settings: Settings | null): Entry[] {
+  const { search, trees, alone, others } = found;
+  const cards: { readonly place: number; readonly entry: Entry }[] = [];
+  const add = (place: number, chain: ChainState | null): void => {
+    const one = files[place] as GivenFile;
+    const companions = given.files.filter((other) => other !== one);
+    cards.push({ place, entry: makeEntry(one, companions, settings, given.folder, chain) });
+  };
+  for (const tree of trees) {
+    const current = tree.layers.find(({ id }) => id === tree.current);
+    if (current !== undefined) add(current.file, { search, tree, files });
+  }
+  if (trees.length === 0) void engine().forget(search);
+  // In a folder lies much that has nothing to do with disks.
+  const asked = given.folder ? others.filter((place) => mayHoldImage(files[place] as GivenFile)) : others;
+  for (const place of [...alone, ...asked]) add(place, null);
+  return cards.sort((a, b) => a.place - b.place).map(({ entry }) => entry);
 }
 
 /** Cards that ask for a missing file get everything that was given, when what they ask for is among it. */
 function helpWaiting(files: readonly GivenFile[]): { readonly entries: readonly Entry[]; readonly wanted: ReadonlySet<string> } {
   const wanted = new Set<string>();
   const helped = entries.value.filter((entry) => {
-    const name = missingName(entry)?.toLowerCase();
-    const nameless = namelessParent(entry.failure.value) !== null && files.some((one) => VDI.test(one.file.name));
-    if (name === undefined || !(nameless || files.some((one) => one.file.name.toLowerCase() === name))) return false;
-    wanted.add(name);
-    entry.companions.value = [...entry.companions.value, ...files];
+    const names = missingNames(entry).map((name) => name.toLowerCase());
+    const isNameless = hindrances(entry).some((problem) => namelessNeed(problem) !== null) && files.some((one) => VDI.test(one.file.name));
+    const met = names.filter((name) => files.some((one) => one.file.name.toLowerCase() === name));
+    if (!isNameless && met.length === 0) return false;
+    for (const name of met) wanted.add(name);
+    give(entry, files);
     return true;
   });
   return { entries: helped, wanted };
 }
 
-/** The last part of the name that a card's image asks for: a file is given by name, without its folder. */
+/** The last parts of the names that a card's image asks for: a file is given by name, without its folder. */
+function missingNames(entry: Entry): readonly string[] {
+  const own = missingName(entry);
+  const needed = hindrances(entry).flatMap((problem) => neededBy(problem) ?? []);
+  return own === undefined ? needed : [own, ...needed];
+}
+
 export function missingName(entry: Entry): string | undefined {
   const failure = entry.failure.value as { readonly code?: unknown; readonly needs?: unknown } | null;
   if (failure?.code !== "missing-file" || typeof failure.needs !== "string") return undefined;
   return failure.needs.split(/[\\/]/).at(-1);
 }
 
-function imagesAmong(files: readonly GivenFile[]): readonly GivenFile[] {
-  return files.filter(({ file }) => BUNDLE_FILES.test(file.name) || formatNamed(file.name, formats.value) !== undefined);
+function mayHoldImage({ file }: GivenFile): boolean {
+  return BUNDLE_FILES.test(file.name) || formatNamed(file.name, formats.value) !== undefined;
 }
 
 /** A file that lay in a folder, may have to do with disks or not, and shows no sign of one: nobody has asked about it. */
@@ -91,11 +113,78 @@ export async function openEntry(entry: Entry): Promise<void> {
   await closeCard(entry);
   entry.failure.value = null;
   try {
+    if (entry.chain.value !== null && incomplete.has(entry)) await findAgain(entry, entry.chain.value);
+    if (hindrances(entry).length > 0) {
+      announce(`${titleOf(entry)}: its chain cannot be read as it is.`);
+      return;
+    }
     const card = await read(entry, entry.passphrase.value);
     if (card !== null) await show(entry, card);
   } catch (failure) {
     fail(entry, failure);
   }
+}
+
+/** Cards of chains whose files have changed or become more since they were put in order. */
+const incomplete = new WeakSet<Entry>();
+
+/** Puts the card's files in order once more; the layers keep their places among them. */
+async function findAgain(entry: Entry, before: ChainState): Promise<void> {
+  const fileAt = (id: number) => before.tree.layers.find((layer) => layer.id === id)?.file;
+  const [top, chosen] = [fileAt(before.tree.current), fileAt(entry.point.value)];
+  const { search, trees } = await findImages(before.files);
+  incomplete.delete(entry);
+  const tree = trees.find(({ layers }) => layers.some(({ file }) => file === top));
+  if (tree === undefined) throw new Error("the image is not among its files any more");
+  const layer = tree.layers.find(({ file }) => file === chosen && chosen !== top);
+  entry.chain.value = { search, tree, files: before.files };
+  entry.point.value = layer?.id ?? tree.current;
+  forgetSearch(before);
+  takePoint(entry);
+  const used = filesOf({ search, tree, files: before.files });
+  for (const other of entries.value) if (other !== entry && used.has(other.given.value.file)) removeEntry(other);
+}
+
+/** The card is about the file of its point in time. */
+function takePoint(entry: Entry): void {
+  const chain = entry.chain.value;
+  const layer = chain?.tree.layers.find(({ id }) => id === entry.point.value);
+  if (chain === null || layer === undefined) return;
+  entry.given.value = fileOf(chain, layer);
+  entry.companions.value = chain.files.filter((one) => one !== entry.given.value);
+}
+
+/** The engine need not keep what no card shows. */
+function forgetSearch({ search }: ChainState): void {
+  if (!entries.value.some(({ chain }) => chain.value?.search === search)) void engine().forget(search);
+}
+
+/** The disk as it was when this layer was its newest. */
+export function choosePoint(entry: Entry, id: number): Promise<void> {
+  if (entry.point.value === id && entry.card.value !== null) return Promise.resolve();
+  entry.point.value = id;
+  entry.snapshot.value = "";
+  takePoint(entry);
+  return entry.card.value === null || hindrances(entry).length > 0 ? openEntry(entry) : changeOver(entry);
+}
+
+/** Opens another layer; until that is done the card stays as it is. */
+async function changeOver(entry: Entry): Promise<void> {
+  try {
+    const card = await read(entry, entry.passphrase.value);
+    if (card === null) return;
+    await closeCard(entry);
+    await show(entry, card);
+  } catch (failure) {
+    await closeCard(entry);
+    fail(entry, failure);
+  }
+}
+
+/** Reads the chain though a parent was changed; the result says so. */
+export function goOnAnyway(entry: Entry): Promise<void> {
+  entry.acceptChanged.value = true;
+  return openEntry(entry);
 }
 
 /** Opens with a passphrase; until that has worked the card stays as it is. False: the passphrase is wrong. */
@@ -120,11 +209,8 @@ async function read(entry: Entry, passphrase: string): Promise<ImageCard | null>
   stopOpening(entry);
   const job = nextJobNumber();
   entry.opening.value = { job, progress: null };
-  const companions = entry.companions.value.map((one) => one.file);
   try {
-    const card = await engine().open(job, entry.given.value.file, companions, openOptions(entry, passphrase), (progress) => {
-      if (entry.opening.value?.job === job) entry.opening.value = { job, progress };
-    });
+    const card = await openWith(entry, passphrase, job);
     // Another opening of the same card began meanwhile, or the card has gone.
     if (entries.value.includes(entry) && entry.opening.value?.job === job) return card;
     await engine().close(card.image);
@@ -135,6 +221,20 @@ async function read(entry: Entry, passphrase: string): Promise<ImageCard | null>
   } finally {
     if (entry.opening.value?.job === job) entry.opening.value = null;
   }
+}
+
+function openWith(entry: Entry, passphrase: string, job: number): Promise<ImageCard> {
+  const report = (progress: Progress): void => {
+    if (entry.opening.value?.job === job) entry.opening.value = { job, progress };
+  };
+  const options = openOptions(entry, passphrase);
+  const chain = entry.chain.value;
+  if (chain === null) {
+    const companions = entry.companions.value.map((one) => one.file);
+    return engine().open(job, entry.given.value.file, companions, options, report);
+  }
+  const layer = { ...options, acceptChangedParents: entry.acceptChanged.value };
+  return engine().openLayer(job, chain.search, entry.point.value, layer, report);
 }
 
 function openOptions(entry: Entry, passphrase: string): OpenOptions {
@@ -165,6 +265,9 @@ async function closeCard(entry: Entry): Promise<void> {
   dropTask(entry.comparison);
   dropTask(entry.exact);
   entry.card.value = null;
+  entry.limits.value = null;
+  entry.size.value = null;
+  entry.sizeFault.value = null;
   forgetRepair(entry);
   if (card !== null) await engine().close(card.image);
 }
@@ -177,8 +280,14 @@ export function stopOpening(entry: Entry): void {
 /** A browser never reads a file again that has changed under it; its handle gives the file as it is now. */
 export async function reopenEntry(entry: Entry): Promise<void> {
   try {
-    entry.given.value = await fresh(entry.given.value);
-    entry.companions.value = await Promise.all(entry.companions.value.map(fresh));
+    const chain = entry.chain.value;
+    if (chain === null) {
+      entry.given.value = await fresh(entry.given.value);
+      entry.companions.value = await Promise.all(entry.companions.value.map(fresh));
+    } else {
+      entry.chain.value = { ...chain, files: await Promise.all(chain.files.map(fresh)) };
+      incomplete.add(entry);
+    }
   } catch (failure) {
     entry.failure.value = failure;
     return;
@@ -187,7 +296,7 @@ export async function reopenEntry(entry: Entry): Promise<void> {
 }
 
 async function fresh(given: GivenFile): Promise<GivenFile> {
-  return given.handle === null ? given : currentFile(given.handle);
+  return given.handle === null ? given : { ...given, ...(await currentFile(given.handle)) };
 }
 
 /** For a file without a header that is a disk all the same. */
@@ -248,8 +357,16 @@ export function unpackAnyway(entry: Entry): Promise<void> {
 
 /** Adds files to one card (the missing extent, the parent) and tries again. */
 export function addCompanions(entry: Entry, files: readonly GivenFile[]): Promise<void> {
-  entry.companions.value = [...entry.companions.value, ...files];
+  give(entry, files);
   return openEntry(entry);
+}
+
+function give(entry: Entry, files: readonly GivenFile[]): void {
+  const chain = entry.chain.value;
+  entry.companions.value = withFiles(entry.companions.value, files);
+  if (chain === null) return;
+  entry.chain.value = { ...chain, files: withFiles(chain.files, files) };
+  incomplete.add(entry);
 }
 
 /** Neither at work nor the only place of a result. */
@@ -264,6 +381,8 @@ export function removeEntry(entry: Entry): void {
   entries.value = entries.value.filter((other) => other !== entry);
   const { value: job } = entry.job;
   if (job !== null) leaveOutputs(job);
+  if (entry.chain.value !== null) forgetSearch(entry.chain.value);
+  for (const other of entries.value) if (other.base.value === entry) wholeDisk(other);
   stopOpening(entry);
   entry.passphrase.value = "";
   void closeCard(entry);

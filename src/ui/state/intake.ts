@@ -1,4 +1,5 @@
 import { signal } from "@preact/signals";
+import { DiskError } from "../../core/errors.ts";
 import type { GivenFiles } from "../../platform/window/given-file.ts";
 import { announce } from "./announcements.ts";
 import { addFiles } from "./images.ts";
@@ -20,7 +21,11 @@ export async function open(coming: Promise<GivenFiles | null>): Promise<void> {
     taking.value = true;
     if (route.value.page !== "work") location.hash = "#work";
     const added = await addFiles(given);
-    if (added.length === 0 && given.folder) intakeFailure.value = new Error("There is no disk image in this folder.");
+    if (added.length === 0)
+      intakeFailure.value = new DiskError(
+        "wrong-format",
+        given.folder ? "There is no disk image in this folder" : "These files describe a machine; its disks are not among them",
+      );
   } catch (failure) {
     intakeFailure.value = failure;
     announce("The files could not be opened.");

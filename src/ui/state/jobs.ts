@@ -42,7 +42,7 @@ async function perform(job: Job): Promise<void> {
   try {
     // Cancelled while it waited.
     if (job.state.value !== "waiting") return;
-    const lock = jobLockName(entry.given.value.file, request.format);
+    const lock = jobLockName(entry.given.value.file, request.preset ?? request.format);
     if (!(await withJobLock(lock, () => run(job, lock)))) throw new TakenError("another tab converts this file");
   } catch (failure) {
     await fail(job, failure);
@@ -113,6 +113,12 @@ function recordOf(job: Job, lock: string): JobRecord {
     options: request.options,
     name: request.name,
     salvage: request.salvage,
+    ...(request.preset === undefined ? {} : { preset: request.preset }),
+    ...(request.size === undefined ? {} : { size: request.size }),
+    slim: request.slim === true,
+    keepLayers: request.keepLayers === true,
+    isDelta: request.base !== undefined,
+    acceptChanged: entry.acceptChanged.value,
     place: place.kind,
     outputHandle: place.kind === "private" ? null : place.handle,
     percent: 0,

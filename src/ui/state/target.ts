@@ -1,9 +1,9 @@
 import { batch, effect } from "@preact/signals";
-import type { FormatCard, ImageCard } from "../../workers/engine-api.ts";
+import type { ConvertRequest, FormatCard, ImageCard } from "../../workers/engine-api.ts";
 import { suggestedStem } from "../target-defaults.ts";
-import { engine, formatCard, formats } from "./engine.ts";
+import { engine, formatCard, formats, presetCard } from "./engine.ts";
 import type { Entry } from "./entry.ts";
-import { dropTask } from "./tasks.ts";
+import { dropTask, runTask } from "./tasks.ts";
 
 export function targets(): readonly FormatCard[] {
   return formats.value.filter((format) => format.options !== null);
@@ -15,7 +15,11 @@ export function isReadable(card: ImageCard): boolean {
 }
 
 export function outputStem(entry: Entry): string {
-  return entry.stem.value ?? suggestedStem(sourceName(entry), entry.extension.value, formats.value);
+  const { extension } = entry;
+  if (entry.stem.value !== null || entry.preset.value === "")
+    return entry.stem.value ?? suggestedStem(sourceName(entry), extension.value, formats.value);
+  const name = entry.plan.value?.files[0] ?? "";
+  return name.endsWith(`.${extension.value}`) ? name.slice(0, -extension.value.length - 1) : name;
 }
 
 /** The file, or the disk in it that was chosen; without the folders that archives put before their names. */
@@ -27,25 +31,45 @@ export function outputName(entry: Entry): string {
   return `${outputStem(entry)}.${entry.extension.value}`;
 }
 
+/** What the card asks for; null while it is not open. An empty name: the one that the preset's target takes. */
+export function requestOf(entry: Entry, name = outputName(entry)): ConvertRequest | null {
+  const card = entry.card.value;
+  if (card === null) return null;
+  const shape = entry.shape.value;
+  return {
+    image: card.image,
+    format: entry.format.value,
+    options: entry.options.value,
+    salvage: entry.salvage.value,
+    name,
+    preset: entry.preset.value || undefined,
+    size: shape === "whole" ? (entry.size.value ?? undefined) : undefined,
+    slim: shape === "whole" && entry.slim.value ? true : undefined,
+    keepLayers: shape === "layers" ? true : undefined,
+    base: shape === "delta" ? (entry.base.value?.card.value?.image ?? undefined) : undefined,
+  };
+}
+
 /** Asks for the plan whenever something it depends on changes; an answer that comes late is thrown away. Returns the way to stop. */
 export function watchPlan(entry: Entry): () => void {
   let latest = 0;
   return effect(() => {
     const card = entry.card.value;
-    const format = entry.format.value;
-    const options = entry.options.value;
-    const salvage = entry.salvage.value;
+    const request = requestOf(entry, "");
     const chosenStem = entry.stem.value;
     latest += 1;
     const asked = latest;
     entry.plan.value = null;
     entry.planFailure.value = null;
     dropTask(entry.exact);
-    if (card === null || format === "" || !isReadable(card)) return;
+    dropTask(entry.comparing);
+    if (card === null || request === null || request.format === "" || !isReadable(card) || isUndecided(entry)) return;
     const ask = async () => {
-      const extension = await engine().extension(format, options);
-      const stem = chosenStem ?? suggestedStem(sourceName(entry), extension, formats.value);
-      const plan = await engine().plan({ image: card.image, format, options, salvage, name: `${stem}.${extension}` });
+      const preset = presetCard(request.preset ?? "");
+      const extension = await engine().extension(request.format, { ...preset?.options, ...request.options });
+      const stem = chosenStem ?? (preset === undefined ? suggestedStem(sourceName(entry), extension, formats.value) : "");
+      if (request.base !== undefined && !(await isCompared(entry, card.image, request.base))) return;
+      const plan = await engine().plan({ ...request, name: stem === "" ? "" : `${stem}.${extension}` });
       if (asked !== latest) return;
       batch(() => {
         entry.extension.value = extension;
@@ -56,6 +80,19 @@ export function watchPlan(entry: Entry): () => void {
       if (asked === latest) entry.planFailure.value = failure;
     });
   });
+}
+
+/** Something that the plan needs is not chosen yet, or not right. */
+function isUndecided(entry: Entry): boolean {
+  return entry.sizeFault.value !== null || (entry.shape.value === "delta" && entry.base.value?.card.value == null);
+}
+
+/** Finds where the disk differs from its base. False: the user did not want to wait, or there is another plan by now. */
+async function isCompared(entry: Entry, image: number, base: number): Promise<boolean> {
+  await runTask(entry.comparing, "Comparing with the base", (job, report) => engine().differences(job, image, base, report));
+  const outcome = entry.comparing.value?.outcome ?? null;
+  if (outcome !== null && "failure" in outcome) throw outcome.failure;
+  return outcome !== null;
 }
 
 /** Asks once more with the same settings. */
@@ -75,6 +112,29 @@ export function chooseFormat(entry: Entry, format: string): void {
     forgetRepair(entry);
     entry.options.value = {};
     entry.format.value = format;
+    entry.preset.value = "";
+    if (formatCard(format)?.layers !== true) wholeDisk(entry);
+  });
+}
+
+/** The target settles format and options; the size it may round up. */
+export function choosePreset(entry: Entry, id: string): void {
+  const preset = presetCard(id);
+  if (preset === undefined) return;
+  batch(() => {
+    forgetRepair(entry);
+    entry.options.value = {};
+    entry.format.value = preset.format;
+    entry.preset.value = id;
+    wholeDisk(entry);
+  });
+}
+
+/** One image of everything. */
+export function wholeDisk(entry: Entry): void {
+  batch(() => {
+    entry.shape.value = "whole";
+    entry.base.value = null;
   });
 }
 

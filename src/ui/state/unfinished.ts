@@ -6,7 +6,7 @@ import { allow } from "../../platform/window/permissions.ts";
 import type { OutputPlace } from "../../workers/engine-api.ts";
 import { engine } from "./engine.ts";
 import type { Entry } from "./entry.ts";
-import { addFiles, chooseMember, chooseSnapshot, readAs } from "./images.ts";
+import { addFiles, chooseMember, chooseSnapshot, goOnAnyway, readAs } from "./images.ts";
 import { startJob } from "./jobs.ts";
 import { isReadable } from "./target.ts";
 
@@ -37,17 +37,20 @@ export async function startAgain(record: JobRecord): Promise<boolean> {
   const given: GivenFile = { file: await sourceHandle.getFile(), handle: sourceHandle };
   const companions = await Promise.all(record.companions.map(companion));
   await forgetUnfinished(record);
-  const { format, options, salvage } = record;
+  const { format, options, salvage, preset = "", slim = false } = record;
   const added = await addFiles(
     { files: [given, ...companions.filter((one) => one !== null)], folder: false },
-    { format, options, salvage },
+    { format, options, salvage, preset, slim },
   );
   const entry = added.find((one) => one.given.value.file === given.file);
   if (entry === undefined) return false;
   // Records of earlier versions of the page do not have it.
   if ((record.member ?? "") !== "") await chooseMember(entry, record.member);
+  if (record.acceptChanged === true) await goOnAnyway(entry);
   if (record.readAs !== "") await readAs(entry, record.readAs);
   if (record.snapshot !== "") await chooseSnapshot(entry, record.snapshot);
+  entry.size.value = record.size ?? null;
+  if (record.keepLayers === true) entry.shape.value = "layers";
   const place = placeOf(record, mayWrite);
   if (place !== null) await restart(entry, record, place);
   return true;
@@ -56,10 +59,12 @@ export async function startAgain(record: JobRecord): Promise<boolean> {
 async function restart(entry: Entry, record: JobRecord, place: OutputPlace): Promise<void> {
   const card = entry.card.value;
   if (card === null || !isReadable(card)) return;
-  const { format, options, name, salvage } = record;
-  const request = { image: card.image, format, options, name, salvage };
+  // What it was to lie over is not known any more.
+  if (record.isDelta === true) return;
+  const { format, options, name, salvage, preset, size, slim, keepLayers } = record;
+  const request = { image: card.image, format, options, name, salvage, preset, size, slim, keepLayers };
   const plan = await engine().plan(request);
-  if (plan.losses.some((loss) => loss.severity === "blocker")) return;
+  if ([...plan.changes, ...plan.losses].some((loss) => loss.severity === "blocker")) return;
   void startJob(entry, request, plan, place);
 }
 
