@@ -23,7 +23,7 @@ const OPTIONS = {
 
 /** A conversion whose point is the base; nothing of the image or its chain is changed. */
 export const rebase: Verb = {
-  summary: "Writes an image anew as a layer over another base, by what differs from it; the image itself stays as it is.",
+  summary: "Writes an image anew as a layer over another base; the image itself stays as it is.",
   options: OPTIONS,
   operands: "SRC DST",
   exits: { 0: "done", 1: "error" },

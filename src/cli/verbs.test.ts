@@ -106,7 +106,7 @@ describe("the parent of a VDI", () => {
     const refusal = {
       code: "missing-file",
       needs: `{${UUIDS.base}}.vdi`,
-      message: `snapshot.vdi is a layer over the VDI whose UUID is ${UUIDS.base} (its file may have any name), which does not lie beside it`,
+      message: `snapshot.vdi is a layer over the VDI whose UUID is ${UUIDS.base} (its file may have any name), which was not given`,
     };
     await expect(run("map", at("vdi/snapshot.vdi"))).rejects.toMatchObject(refusal);
     writeFileSync(at("vdi/web server.vdi"), base);
