@@ -107,6 +107,7 @@ export async function checkChains(section, context) {
   }
   const python = await pythonWith("pyvhdi");
   if (python === null) section.skip("judge libvhdi", "not installed");
+  if (judges["7zz"] === null) section.skip("judge 7-Zip", "not installed");
   await forEachOf([...Object.entries(KINDS).entries()], async ([i, [name, kind]]) => {
     if (!section.wants(name)) return;
     const folder = join(work, `chain-${i}`);
@@ -131,10 +132,10 @@ async function checkKind(context, number, name, { formats, layers }, folder) {
     await section.row(`${name}: the model is what qemu-img sees`, () =>
       identicalFault(qemuImg, ["-f", formats.at(-1), "-F", "raw", top, expected], folder),
     );
-  if (name === "vpc")
+  if (name === "vpc" && python !== null)
     await section.row(`${name}: libvhdi sees the model at every layer`, () => libvhdiFaults(python, files, shown, folder));
   // libvhdi takes VHDX's explicit zeros from the parent; 7-Zip follows the chain and reads them right.
-  if (name === "vhdx" || name === "vpc")
+  if (["vhdx", "vpc"].includes(name) && context.judges["7zz"] !== null)
     await section.row(`${name}: 7-Zip sees the model`, () => sevenZipFaults(context.judges["7zz"], top, shown.at(-1), folder));
   // Every layer is a point in time.
   for (const [i, file] of files.entries())
@@ -199,14 +200,12 @@ for number, file in enumerate(files):
 `;
 
 async function libvhdiFaults(python, files, shown, folder) {
-  if (python === null) return "";
   for (const [i, disk] of shown.entries()) writeFileSync(join(folder, `shown-${i}.raw`), disk);
   const result = await runProgram(python, ["-c", LIBVHDI_CHAIN, "-", ...files], { cwd: folder });
   return result.code === 0 ? "" : `libvhdi: ${(result.stdout + result.stderr).trim()}`;
 }
 
 async function sevenZipFaults(sevenZip, top, disk, folder) {
-  if (sevenZip === null) return "7-Zip is not installed";
   await sevenZip.must(["x", "-oseen", top], { cwd: folder });
   const [name] = readdirSync(join(folder, "seen"));
   return readFileSync(join(folder, "seen", name)).equals(disk) ? "" : "shows other bytes";

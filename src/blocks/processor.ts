@@ -1,6 +1,7 @@
 import { clip } from "../core/block-map.ts";
-import type { Encoding, RawExtent } from "../core/model.ts";
+import type { RawExtent } from "../core/model.ts";
 import type { BlockOrder, BlockResult, LostRange, PlacedExtent } from "../core/ports.ts";
+import type { Encoding } from "../core/target.ts";
 import { type Codecs, createCodecs } from "../kernels/codecs.ts";
 import { pieceHashes } from "../kernels/disk-hash.ts";
 import { createKernels, type Kernels } from "../kernels/index.ts";

@@ -1,8 +1,5 @@
-import { type Element, localName } from "../core/xml.ts";
+import { childNamed, type Element, localName } from "../core/xml.ts";
 import type { DescribedDisk, Description } from "./description.ts";
-
-const childNamed = (element: Element, name: string): Element | undefined =>
-  element.children.find((child) => localName(child.name) === name);
 
 /**
  * The settings that Hyper-V wrote up to Windows Server 2012 R2; later ones are binary (.vmcx) and not read. A snapshot's settings are

@@ -1,8 +1,5 @@
-import { attributeOf, type Element, localName } from "../core/xml.ts";
+import { attributeOf, childNamed, type Element, localName } from "../core/xml.ts";
 import type { DescribedDisk, Description } from "./description.ts";
-
-const childNamed = (element: Element | undefined, name: string): Element | undefined =>
-  element?.children.find((child) => localName(child.name) === name);
 
 /** A domain, or a snapshot's description, which holds the domain as it was then. */
 export function readLibvirt(root: Element): Description | null {
@@ -13,7 +10,7 @@ export function readLibvirt(root: Element): Description | null {
   const domain = childNamed(root, "domain");
   const disks = domain === undefined ? [] : disksOf(domain);
   const snapshots = [{ name: childNamed(root, "name")?.text ?? "", disks }];
-  return { ...common, machine: childNamed(domain, "name")?.text ?? null, disks: null, snapshots };
+  return { ...common, machine: (domain && childNamed(domain, "name"))?.text ?? null, disks: null, snapshots };
 }
 
 function disksOf(domain: Element): DescribedDisk[] {

@@ -1,8 +1,6 @@
-import { attributeOf, type Element, elementsNamed, localName } from "../core/xml.ts";
+import { attributeOf, childNamed, type Element, elementsNamed, localName } from "../core/xml.ts";
 import type { DescribedDisk, DescribedSnapshot, Description, Medium } from "./description.ts";
 
-const childNamed = (element: Element, name: string): Element | undefined =>
-  element.children.find((child) => localName(child.name) === name);
 const idOf = (text: string | undefined): string => (text ?? "").toLowerCase().replace(/[{}]/g, "");
 
 /** A .vbox file, or the VirtualBox.xml of versions that registered all media there. */

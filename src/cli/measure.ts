@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { DiskError } from "../core/errors.ts";
-import type { TargetSpec } from "../core/model.ts";
+import type { TargetSpec } from "../core/target.ts";
 import { formatById, targetById } from "../formats/registry.ts";
 import { type ConvertPlan, planConvert, rehearse } from "../jobs/convert.ts";
 import { requireReadable } from "../jobs/disk.ts";

@@ -62,6 +62,12 @@ describe("--member", () => {
   });
 });
 
+test("--snapshot of a format that has none is refused, not passed over", async () => {
+  const refusal = { code: "usage", message: expect.stringContaining("disk.raw has no internal snapshots") };
+  await expect(run("convert", "--snapshot", "S", at("disk.raw"), at("out.raw"))).rejects.toMatchObject(refusal);
+  await expect(run("convert", "--snapshot", "S", at("one.tar"), at("out.raw"))).rejects.toMatchObject({ code: "usage" });
+});
+
 describe("-O", () => {
   test("an unknown or read-only format names those that are written", async () => {
     for (const [format, reason] of [

@@ -15,6 +15,10 @@ test("what is in it, and the gaps between", () => {
       for (const { start, length } of set.gaps(end)) for (let bit = start; bit < start + length; bit++) missing.push(bit);
       expect(missing).toEqual(Array.from({ length: end }, (_, bit) => bit).filter((bit) => !known.has(bit)));
       for (const bit of bits) expect(set.has(bit)).toBe(true);
+      const runs = [...set.runs()];
+      const held = runs.flatMap(({ start, length }) => Array.from({ length }, (_, i) => start + i));
+      expect(held).toEqual([...known].sort((a, b) => a - b));
+      expect(runs.slice(1).every(({ start }, i) => start > runs[i]!.start + runs[i]!.length)).toBe(true);
     }),
     { numRuns: 30 },
   );

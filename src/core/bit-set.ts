@@ -26,6 +26,15 @@ export class BitSet {
     return (before & mask) === 0;
   }
 
+  /** The runs of numbers that are in the set, ascending. */
+  *runs(): Generator<Range> {
+    let start = 0;
+    for (const gap of this.gaps(Number.POSITIVE_INFINITY)) {
+      if (gap.start > start) yield { start, length: gap.start - start };
+      start = gap.start + gap.length;
+    }
+  }
+
   /** The runs of numbers from 0 to below `end` that are not in the set, ascending. Time follows what was added, not `end`. */
   *gaps(end: number): Generator<Range> {
     let start = 0;

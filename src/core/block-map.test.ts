@@ -134,3 +134,11 @@ test("more runs than the kernel takes at once come in several answers", async ()
   const map = createBlockMap(chain, createKernels().mergeLayers);
   expect(await readThrough(chain, 0, cells.length, map)).toEqual(Uint8Array.from(cells, (byte) => byte ?? 0));
 });
+
+test("a layer that is asked for a part of the window may list any number of runs there", async () => {
+  const cells = Array.from({ length: 130_000 }, (_, i) => (i % 2 === 0 ? null : i % 251));
+  const top = layerVolume({ cell: 1, cells: [7, ...cells.slice(1).map(() => null)], stopAfter: 1e9 });
+  const chain = [top, layerVolume({ cell: 1, cells, stopAfter: 1e9 })];
+  const map = createBlockMap(chain, createKernels().mergeLayers);
+  expect(await readThrough(chain, 0, cells.length, map)).toEqual(Uint8Array.from(cells, (byte, i) => (i === 0 ? 7 : (byte ?? 0))));
+});

@@ -115,7 +115,7 @@ async function askWhereOpen(
     if (owner[run] !== above.length) pieces.push(hole(at, stop - at));
     else {
       try {
-        pieces.push(...(await piecesOf(volume, at, stop, signal)));
+        for (const piece of await piecesOf(volume, at, stop, signal)) pieces.push(piece);
       } catch (error) {
         if (pieces.length === 0) throw error;
         break;
@@ -171,8 +171,12 @@ function layerWindow({ pieces, stops, ends }: Answer, start: number, end: number
   const begin = (pieces[first] as Piece).start;
   const isShort = (stops[stops.length - 1] as number) < end;
   if (begin <= start && !isShort) return { first, ends: inside };
-  const lead = begin > start ? [-begin] : [];
-  return { first: first - lead.length, ends: Float64Array.of(...lead, ...inside, ...(isShort ? [-end] : [])) };
+  const lead = begin > start ? 1 : 0;
+  const filled = new Float64Array(lead + inside.length + (isShort ? 1 : 0));
+  if (lead > 0) filled[0] = -begin;
+  filled.set(inside, lead);
+  if (isShort) filled[filled.length - 1] = -end;
+  return { first: first - lead, ends: filled };
 }
 
 /** The layers' windows, and what they show together; a shorter window where the kernel has no room for all of it. */

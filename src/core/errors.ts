@@ -64,6 +64,16 @@ export class DiskError extends Error {
   }
 }
 
+/** Null where the image is damaged: for readings that have something else to go by. Other errors pass through. */
+export async function unlessDamaged<T>(reading: Promise<T>): Promise<T | null> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof DiskError && error.code === "corrupt") return null;
+    throw error;
+  }
+}
+
 /** What of a DiskError crosses a thread: structured clone drops the class and its fields. */
 export interface PlainError {
   readonly name: string;

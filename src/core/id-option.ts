@@ -1,4 +1,4 @@
-import type { TargetOption, TargetSpec } from "./model.ts";
+import type { TargetOption, TargetSpec } from "./target.ts";
 import { uuidBytes, uuidText } from "./uuid.ts";
 
 /** The option by which a target is given its UUID: free text, empty for none. */

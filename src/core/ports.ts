@@ -1,4 +1,5 @@
-import type { ByteSource, Encoding, MergeLayers, PackedExtent, Packing, Range, RawExtent, ScanTable } from "./model.ts";
+import type { ByteSource, MergeLayers, PackedExtent, Packing, Range, RawExtent, ScanTable } from "./model.ts";
+import type { Encoding } from "./target.ts";
 
 /** An extent whose `file` is a source that was attached to the pool. */
 export type PlacedExtent = RawExtent | PackedExtent;

@@ -1,4 +1,4 @@
-import type { Loss } from "./model.ts";
+import type { Loss } from "./target.ts";
 
 const SECTOR = 512;
 

@@ -173,6 +173,10 @@ export function* elementsNamed(root: Element, name: string): Generator<Element> 
   for (const child of root.children) yield* elementsNamed(child, name);
 }
 
+/** The first child with this local name. */
+export const childNamed = (element: Element, name: string): Element | undefined =>
+  element.children.find((child) => localName(child.name) === name);
+
 /** The value of the attribute with this local name. */
 export function attributeOf(element: Element, name: string): string | undefined {
   for (const [key, value] of element.attributes) if (localName(key) === name) return value;

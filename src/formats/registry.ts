@@ -118,20 +118,6 @@ export async function detectFormat(file: ByteSource, formatId?: string): Promise
 /** Whether a parent is known by its identity alone: a VDI states no name, and the one that its reader makes up is VirtualBox's for snapshots. */
 export const isNameless = ({ role, name, id }: FileReference): boolean => role === "parent" && id !== null && name === `{${id}}.vdi`;
 
-/** Of files that may be what a nameless reference means, the one with that identity; null: none has it. */
-export async function findIdentity<Source extends ByteSource>(
-  candidates: Iterable<Source> | AsyncIterable<Source>,
-  { id, format }: FileReference,
-  compute: OpenContext["compute"],
-): Promise<Source | null> {
-  for await (const file of candidates) {
-    // A file that cannot be opened is not the one that is looked for.
-    const volume = await openImage(file, { compute, resolve: async () => null }, format ?? undefined).catch(() => null);
-    if (volume?.identity === id) return file;
-  }
-  return null;
-}
-
 /** What to say when there is none. `where`: what was looked through, with a verb: “was not given”. */
 export const missingIdentity = (child: string, { id, name }: FileReference, where: string): DiskError =>
   new DiskError("missing-file", `${child} is a layer over the VDI whose UUID is ${id} (its file may have any name), which ${where}`, {
@@ -165,10 +151,13 @@ const hasBootRecord = (head: Uint8Array): boolean => head[510] === 0x55 && head[
 /**
  * Opens an image under the format that its content shows, or under `formatId` whatever its content.
  * A file that only raw would take is refused when its name promises a format that its content does not have: read as a
- * raw disk it would give wrong bytes without a word.
+ * raw disk it would give wrong bytes without a word. So is a snapshot of a format that has none.
  */
-export function openImage(file: ByteSource, context: OpenContext, formatId?: string): Promise<Volume> {
-  return openAs(file, formatContext(context), formatId);
+export async function openImage(file: ByteSource, context: OpenContext, formatId?: string): Promise<Volume> {
+  const volume = await openAs(file, formatContext(context), formatId);
+  if (context.snapshot !== undefined && volume.snapshot === undefined)
+    throw new DiskError("usage", `${file.name} has no internal snapshots, so none can be “${context.snapshot}”`, { file: file.name });
+  return volume;
 }
 
 async function openAs(file: ByteSource, context: FormatContext, formatId?: string): Promise<Volume> {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Write } from "../core/model.ts";
+import type { Write } from "../core/target.ts";
 import { coalesce, withoutZeros } from "./coalesce.ts";
 
 const apply = (writes: Iterable<Write>, size: number): Uint8Array => {

@@ -1,4 +1,4 @@
-import type { Write } from "../core/model.ts";
+import type { Write } from "../core/target.ts";
 
 /** Pieces this large are not copied together: the call costs less than the copy. */
 const LARGE = 1 << 20;

@@ -5,7 +5,7 @@ import { type AttachedDisk, attachDisk, type Disk } from "./disk.ts";
 import { inOrder } from "./in-order.ts";
 import type { Report } from "./progress.ts";
 import { readDisk } from "./read.ts";
-import { blockOrders, MIN_GRAIN } from "./walk.ts";
+import { blockOrders, HASHES, MIN_GRAIN } from "./walk.ts";
 
 export interface Comparison {
   /** First byte that differs; null when there is none. Where one disk is longer, its tail counts as compared with zeros. */
@@ -95,16 +95,7 @@ async function* differing(
 
 /** BLAKE3 values of the non-zero 64 KiB pieces. Both disks are hashed as if of one size, so that a shorter last piece compares equal with a zero-padded one. */
 async function* pieces(attached: AttachedDisk, size: number, pool: BlockPool, signal: AbortSignal): AsyncGenerator<Piece, undefined> {
-  const request = {
-    unit: MIN_GRAIN,
-    encoding: null,
-    hash: true,
-    units: false,
-    salvage: false,
-    start: 0,
-    end: attached.disk.size,
-    onLost: null,
-  };
+  const request = { ...HASHES, start: 0, end: attached.disk.size };
   const padded = { ...attached, disk: { ...attached.disk, size } };
   for await (const { result } of inOrder(pool, blockOrders(padded, request, signal), signal)) {
     pool.release(result.buffer);

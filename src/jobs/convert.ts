@@ -1,6 +1,7 @@
 import { DiskError } from "../core/errors.ts";
-import type { Base, ByteSource, ImageWriter, Loss, Range, TargetSpec, Write } from "../core/model.ts";
+import type { ByteSource, Range } from "../core/model.ts";
 import type { BlockPool, Compute, DiskHash, ImageSink, LostRange } from "../core/ports.ts";
+import type { Base, ImageWriter, Loss, TargetSpec, Write } from "../core/target.ts";
 import { formatById } from "../formats/registry.ts";
 import { coalesce, withoutZeros } from "./coalesce.ts";
 import { baseOf, changedUnits, type Over } from "./delta.ts";

@@ -1,5 +1,6 @@
-import type { ImageWriter, Range, Write } from "../core/model.ts";
+import type { Range } from "../core/model.ts";
 import type { BlockResult } from "../core/ports.ts";
+import type { ImageWriter, Write } from "../core/target.ts";
 import { changedUnits, type Over } from "./delta.ts";
 import type { Disk } from "./disk.ts";
 import { type Survey, survey } from "./survey.ts";

@@ -1,10 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import type { ByteSource, TargetFormat, Volume } from "../core/model.ts";
+import { memorySource } from "../core/bytes.ts";
+import { DiskError } from "../core/errors.ts";
+import type { ByteSource, Volume } from "../core/model.ts";
 import { createOverlay, type Patch } from "../core/overlay.ts";
+import type { TargetFormat } from "../core/target.ts";
 import { DISK_FORMATS, openImage } from "../formats/registry.ts";
 import { contextBeside } from "../testing/beside.ts";
 import { converted } from "../testing/conversion.ts";
@@ -15,7 +18,7 @@ import { readByLibvhdi } from "../testing/libvhdi.ts";
 import { localPool } from "../testing/local-pool.ts";
 import { SparseFile } from "../testing/sparse-file.ts";
 import { openDisk } from "./chain.ts";
-import { baseOf, differingRanges, layersAbove } from "./delta.ts";
+import { baseOf, changedUnits, differingRanges, layersAbove, levelOf } from "./delta.ts";
 import { createDisk, type Disk } from "./disk.ts";
 
 const { mergeLayers } = testCompute();
@@ -109,6 +112,34 @@ describe("every format with layers", () => {
   });
 });
 
+test("a base is one of the disk's layers only when both show the same of the same files", async () => {
+  const source = await openDisk(rawSource({ size: MIB, pieces: [] }), contextOf(), "raw");
+  const [volume] = source.chain as [Volume];
+  const top = changed(source, []);
+  const base = (other: Partial<Volume>) => createDisk([{ ...volume, ...other }], mergeLayers);
+  expect(levelOf(base({}), top)).toBe(1);
+  expect(levelOf(base({}), source)).toBe(null);
+  expect(levelOf(base({ format: "qcow2" }), top)).toBe(null);
+  expect(levelOf(base({ snapshot: "1" }), top)).toBe(null);
+  expect(levelOf(base({ files: [rawSource({ size: MIB, pieces: [] })] }), top)).toBe(null);
+  const bare = createDisk([createOverlay(MIB, []), { ...volume, files: [] }], mergeLayers);
+  expect(levelOf(base({ files: [] }), bare)).toBe(null);
+});
+
+const [qemuImg, qemuIo] = [judge("qemu-img"), judge("qemu-io")];
+test.skipIf(qemuImg === null || qemuIo === null)("a snapshot is no layer of what the same file shows now", async () => {
+  const path = join(folder, "states.qcow2");
+  qemuImg!.must(["create", "-q", "-f", "qcow2", path, "1M"]);
+  for (const byte of [1, 2]) {
+    qemuIo!.must(["-f", "qcow2", "-c", `write -P ${byte} 0 512k`, path]);
+    qemuImg!.must(["snapshot", "-c", `S${byte}`, path]);
+  }
+  const file = memorySource("states.qcow2", readFileSync(path));
+  const [now, older] = [await openDisk(file, contextOf()), await openDisk(file, { ...contextOf(), snapshot: "S1" })];
+  expect(levelOf(older, changed(older, []))).toBe(1);
+  expect(levelOf(now, changed(older, []))).toBe(null);
+});
+
 describe("a delta", () => {
   const disk: TestDisk = { size: 9 * MIB, pieces: [0, 3, 6].map((mib) => ({ start: mib * MIB, bytes: noise(900_000, mib + 1) })) };
   const patches: Patch[] = [
@@ -144,7 +175,7 @@ describe("a delta", () => {
     );
     expect(layersAbove(source, other)).toBe(null);
     const changes = await differingRanges(source, other, localPool(2), () => {}, never);
-    expect(changes.map(({ start, length }) => [start / 65536, length / 65536])).toEqual([
+    expect([...changes].map(({ start, length }) => [start / 65536, length / 65536])).toEqual([
       [48, 14],
       [96, 14],
       [128, 1],
@@ -178,6 +209,33 @@ describe("a delta", () => {
     expect(ids[2]).toBe(ids[1]);
   });
 
+  test("salvaged over a damaged base holds zeros also where the base cannot tell what it has", async () => {
+    const broken = { start: MIB, length: 65536 };
+    const content = rawSource({ size: 2 * MIB, pieces: [{ start: 0, bytes: noise(2 * MIB, 5) }] });
+    const volume = (await openDisk(content, contextOf(), "raw")).chain[0] as Volume;
+    const damaged: Volume = {
+      ...volume,
+      async extents(start, length) {
+        if (start >= broken.start && start < broken.start + broken.length) throw new DiskError("corrupt", "a table", { guest: broken });
+        return volume.extents(start, start < broken.start ? Math.min(length, broken.start - start) : length);
+      },
+    };
+    const source = createDisk([damaged], mergeLayers);
+    const top = changed(source, [{ start: 0, length: 2 * MIB, bytes: null }]);
+    const base = { name: "b.raw", format: "raw", size: source.size, identity: null, details: {} };
+    const units = [];
+    for await (const unit of changedUnits(top, { base, disk: source, changes: null }, 65536, true, never)) units.push(unit);
+    expect(units).toEqual([{ start: 0, length: 2 * MIB }]);
+  });
+
+  test.each(["qcow2", "qed"])("%s over a split raw disk is refused: QEMU would see its first part only", async (format) => {
+    const files = [1, 2].map((seed) => memorySource(`b.00${seed}`, noise(MIB, seed)));
+    const split = await openDisk(files[0] as ByteSource, contextOf(files), "raw");
+    const over = { base: baseOf(split.chain[0] as Volume, "b.001"), disk: split, changes: null };
+    const top = changed(split, [{ start: 0, length: 512, bytes: null }]);
+    await expect(converted(top, { format, name: "t.img", over })).rejects.toThrow("QEMU reads this one alone");
+  });
+
   test("of a format without layers is refused before anything is written", async () => {
     const source = await openDisk(rawSource(disk), contextOf(), "raw");
     const base = { name: "b.raw", format: "raw", size: disk.size, identity: null, details: {} };
@@ -197,16 +255,15 @@ describe("a delta", () => {
     expect(same(await readVolume(whole.chain), expected)).toBe(true);
   });
 
-  const qemu = judge("qemu-img");
   const byQemu = layered.filter(({ id }) => ["qcow2", "qed", "vmdk"].includes(id));
-  test.skipIf(qemu === null).each(byQemu)("$id $options: qemu-img opens it with its base", async ({ id, options }) => {
+  test.skipIf(qemuImg === null).each(byQemu)("$id $options: qemu-img opens it with its base", async ({ id, options }) => {
     const source = await openDisk(rawSource(disk), contextOf(), "raw");
     const { files, delta } = await writePair(id, options, source, changed(source, patches));
     const place = mkdtempSync(join(folder, "q-"));
     for (const file of [...files, ...delta]) file.save(join(place, file.name));
     writeFileSync(join(place, "expected.raw"), expected);
-    expect(qemu!.must(["compare", "-f", id, "-F", "raw", `top.${id}`, "expected.raw"], { cwd: place })).toContain("identical");
-    const checked = qemu!.run(["check", "-f", id, `top.${id}`], { cwd: place });
+    expect(qemuImg!.must(["compare", "-f", id, "-F", "raw", `top.${id}`, "expected.raw"], { cwd: place })).toContain("identical");
+    const checked = qemuImg!.run(["check", "-f", id, `top.${id}`], { cwd: place });
     expect([0, 63]).toContain(checked.status);
   });
 

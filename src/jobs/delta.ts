@@ -1,22 +1,25 @@
-import type { Base, Origin, Range, Volume } from "../core/model.ts";
+import { BitSet } from "../core/bit-set.ts";
+import type { Origin, Range, Volume } from "../core/model.ts";
 import type { BlockPool } from "../core/ports.ts";
+import type { Base } from "../core/target.ts";
 import { differingPieces } from "./compare.ts";
 import type { Disk } from "./disk.ts";
 import type { Report } from "./progress.ts";
-import { mapRuns } from "./walk.ts";
+import { MIN_GRAIN, mapRuns } from "./walk.ts";
 
 /** What a delta is written over. */
 export interface Over {
   readonly base: Base;
   /** What the base shows, through its own parents. */
   readonly disk: Disk;
-  /** Where the source may show something else than the base, ascending and disjoint; null: what the layers above the base hold. */
-  readonly changes: readonly Range[] | null;
+  /** Where the source may show something else than the base, ascending and disjoint, told as often as asked; null: what the layers above the base hold. */
+  readonly changes: Iterable<Range> | null;
 }
 
 /** What a layer over `volume` states about it. `name`: of its file. */
-export function baseOf({ format, size, identity, version, details, parent }: Volume, name: string): Base {
-  return { name, format, size, identity, version, details, isLayer: parent !== null };
+export function baseOf({ format, size, identity, version, details, parent, files }: Volume, name: string): Base {
+  const isSplit = format === "raw" && files.length > 1;
+  return { name, format, size, identity, version, details, isLayer: parent !== null, isSplit };
 }
 
 /** How many of the disk's newest layers lie above the base; null: the base is not one of the disk's layers. */
@@ -47,61 +50,69 @@ export async function* changedUnits(disk: Disk, over: Over, unit: number, salvag
 async function* ownChanges(disk: Disk, base: Disk, salvage: boolean, signal: AbortSignal): AsyncGenerator<Range> {
   const own = layersAbove(disk, base);
   if (own === null) throw new Error("the base is not one of the disk's layers: its changes have to be given");
-  const lost: Range[] = [];
-  const onLost = salvage ? (range: Range) => lost.push(range) : null;
-  for await (const runs of mapRuns(disk, 0, disk.size, signal, onLost)) {
-    yield* lost.splice(0);
+  for await (const { lost, runs } of toldRuns(disk, 0, disk.size, salvage, signal)) {
+    yield* lost;
     for (const { volume, extent } of runs) {
       if (volume >= own) continue;
       if (extent.kind !== "zero") yield extent;
-      else yield* dataOf(base, extent, signal, onLost);
+      else yield* dataOf(base, extent, salvage, signal);
     }
   }
-  yield* lost;
 }
 
 /** Where the base holds data in a range. */
-async function* dataOf(
-  base: Disk,
-  { start, length }: Range,
-  signal: AbortSignal,
-  onLost: ((lost: Range) => void) | null,
-): AsyncGenerator<Range> {
-  const end = Math.min(start + length, base.size);
-  for await (const runs of mapRuns(base, start, end, signal, onLost))
+async function* dataOf(base: Disk, { start, length }: Range, salvage: boolean, signal: AbortSignal): AsyncGenerator<Range> {
+  for await (const { lost, runs } of toldRuns(base, start, Math.min(start + length, base.size), salvage, signal)) {
+    yield* lost;
     for (const { extent } of runs) if (extent.kind !== "zero") yield extent;
+  }
 }
 
-/** Reads both disks and finds where they differ, up to the end of the first: the changes of a delta over a base that knows nothing of it. */
+/** The runs of a map; in salvage mode with the ranges before them that it cannot tell, so that all come in the order of the disk. */
+async function* toldRuns(disk: Disk, start: number, end: number, salvage: boolean, signal: AbortSignal) {
+  const lost: Range[] = [];
+  const onLost = salvage ? (range: Range) => void lost.push(range) : null;
+  for await (const runs of mapRuns(disk, start, end, signal, onLost)) yield { lost: lost.splice(0), runs };
+  yield { lost, runs: [] };
+}
+
+/**
+ * Reads both disks and finds where they differ, up to the end of the first: the changes of a delta over a base that knows nothing of it.
+ * They are kept as one bit for each 64 KiB, for a disk may differ in every other piece.
+ */
 export async function differingRanges(
   disk: Disk,
   base: Disk,
   pool: BlockPool,
   report: Report,
   signal: AbortSignal,
-): Promise<readonly Range[]> {
-  const ranges: { start: number; length: number }[] = [];
-  for await (const { start, length } of differingPieces(disk, base, pool, report, signal)) {
+): Promise<Iterable<Range>> {
+  const pieces = new BitSet();
+  for await (const { start } of differingPieces(disk, base, pool, report, signal)) {
     if (start >= disk.size) break;
-    const last = ranges[ranges.length - 1];
-    if (last !== undefined && last.start + last.length === start) last.length += length;
-    else ranges.push({ start, length });
+    pieces.add(start / MIN_GRAIN);
   }
-  const last = ranges[ranges.length - 1];
-  if (last !== undefined) last.length = Math.min(last.length, disk.size - last.start);
-  return ranges;
+  return {
+    *[Symbol.iterator]() {
+      for (const { start, length } of pieces.runs()) {
+        const at = start * MIN_GRAIN;
+        yield { start: at, length: Math.min(length * MIN_GRAIN, disk.size - at) };
+      }
+    },
+  };
 }
 
 /**
- * At which level of the disk's chain the base lies, when both were opened from the same files: then the base's share of the data is known
+ * At which level of the disk's chain the base lies, when both were opened from the same files in the same way: then the base's share of the data is known
  * without reading any. Null: it is another disk.
  */
 export function levelOf(base: Disk, disk: Disk): number | null {
   const level = disk.chain.length - base.chain.length;
-  return level > 0 && base.chain.every((volume, i) => sameFiles(volume, disk.chain[level + i] as Volume)) ? level : null;
+  return level > 0 && base.chain.every((volume, i) => showsSame(volume, disk.chain[level + i] as Volume)) ? level : null;
 }
 
-function sameFiles({ files: a }: Volume, { files: b }: Volume): boolean {
-  return a.length === b.length && a.every((file, i) => file === b[i] || (file.origin !== null && isSameOrigin(file.origin, b[i]?.origin)));
+function showsSame(a: Volume, b: Volume): boolean {
+  if (a.format !== b.format || a.snapshot !== b.snapshot || a.files.length === 0 || a.files.length !== b.files.length) return false;
+  return a.files.every((file, i) => file === b.files[i] || (file.origin !== null && isSameOrigin(file.origin, b.files[i]?.origin)));
 }
 const isSameOrigin = (a: Origin, b: Origin | null | undefined): boolean => b != null && a.handle === b.handle && a.at === b.at;

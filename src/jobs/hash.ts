@@ -3,7 +3,7 @@ import { type ConvertPorts, finishHash } from "./convert.ts";
 import { attachDisk, type Disk } from "./disk.ts";
 import { inOrder } from "./in-order.ts";
 import type { Report } from "./progress.ts";
-import { blockOrders, MIN_GRAIN } from "./walk.ts";
+import { blockOrders, HASHES } from "./walk.ts";
 
 /** BLAKE3 of the whole virtual disk, as `b3sum` prints for its raw form. Zeros cost time too: BLAKE3 ties each chunk to its place. */
 export async function hashDisk(
@@ -17,7 +17,7 @@ export async function hashDisk(
   let position = 0;
   const step = (): void => report({ phase: "hash", done: position, total: disk.size, position });
   try {
-    const request = { unit: MIN_GRAIN, encoding: null, hash: true, units: false, salvage: false, start: 0, end: disk.size, onLost: null };
+    const request = { ...HASHES, start: 0, end: disk.size };
     for await (const { work, result } of inOrder(ports.pool, blockOrders(attached, request, signal), signal)) {
       result.hashAt.forEach((at, i) => void hash.add(at, result.hashes.subarray(i * 32, i * 32 + 32)));
       while (!hash.advance(ZEROS_AT_ONCE)) {

@@ -1,4 +1,4 @@
-import type { Occupancy } from "../core/model.ts";
+import type { Occupancy } from "../core/target.ts";
 import type { Disk } from "./disk.ts";
 import { survey } from "./survey.ts";
 

@@ -1,4 +1,4 @@
-import type { Loss } from "../core/model.ts";
+import type { Loss } from "../core/target.ts";
 import { DISK_FORMATS } from "../formats/registry.ts";
 import { type DiskFacts, type Preset, presetById, type Step } from "../presets/index.ts";
 import type { ConvertRequest } from "./convert.ts";

@@ -1,6 +1,7 @@
 import { DiskError } from "../core/errors.ts";
-import type { ByteSource, Loss, OpenContext, Volume } from "../core/model.ts";
+import type { ByteSource, OpenContext, Volume } from "../core/model.ts";
 import type { BlockPool } from "../core/ports.ts";
+import type { Loss } from "../core/target.ts";
 import { formatById, openImage } from "../formats/registry.ts";
 import { checkImage, type ImageCheck, layerOf } from "./check.ts";
 import { type Disk, requireReadable } from "./disk.ts";

@@ -1,7 +1,8 @@
-import { DiskError } from "../core/errors.ts";
-import type { Loss, Range } from "../core/model.ts";
+import { DiskError, unlessDamaged } from "../core/errors.ts";
+import type { Range } from "../core/model.ts";
 import { createOverlay, type Patch } from "../core/overlay.ts";
 import type { BlockPool, Compute } from "../core/ports.ts";
+import type { Loss } from "../core/target.ts";
 import { extentOf, type FileSystemIdentity, identify } from "../filesystems/index.ts";
 import { foreignTable, type Partition, type ReadBytes, readMbr, resizedGpt, type SoundGpt, soundGpt } from "../partitions/index.ts";
 import { attachDisk, createDisk, type Disk, requireReadable } from "./disk.ts";
@@ -231,16 +232,6 @@ async function isChange({ start, length, bytes }: Patch, read: ReadBytes, diskSi
   if (bytes === null || start + length > diskSize) return true;
   const now = await unlessDamaged(read(start, length));
   return now === null || now.some((byte, i) => byte !== bytes[i]);
-}
-
-/** Null: the image is damaged there, which need not matter where something else is to stand. */
-async function unlessDamaged<T>(reading: Promise<T>): Promise<T | null> {
-  try {
-    return await reading;
-  } catch (error) {
-    if (error instanceof DiskError && error.code === "corrupt") return null;
-    throw error;
-  }
 }
 
 function changesOf(disk: Disk, size: number, { gpt, mbrLimit, warnings }: Layout): Loss[] {

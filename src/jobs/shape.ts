@@ -1,5 +1,5 @@
-import type { Loss } from "../core/model.ts";
 import type { BlockPool, Compute } from "../core/ports.ts";
+import type { Loss } from "../core/target.ts";
 import { readContents } from "./contents.ts";
 import { type Disk, requireReadable } from "./disk.ts";
 import { applyPreset, type PresetPlan } from "./preset.ts";

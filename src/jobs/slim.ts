@@ -2,6 +2,7 @@ import type { Run } from "../core/block-map.ts";
 import { DiskError } from "../core/errors.ts";
 import type { ByteSource, Extent, Packing, Volume } from "../core/model.ts";
 import type { Compute } from "../core/ports.ts";
+import { STANDALONE } from "../core/standalone.ts";
 import { FREE_MAPS, type FreeMap, identify } from "../filesystems/index.ts";
 import { type Partition, readPartitions } from "../partitions/index.ts";
 import { createDisk, type Disk, requireReadable } from "./disk.ts";
@@ -214,17 +215,13 @@ async function* dataRuns(disk: Disk, start: number, end: number, signal: AbortSi
 /** The volume that holds zeros wherever a section is free, and nothing elsewhere. Sections ascend and do not overlap. */
 function freeVolume(size: number, sections: readonly Section[]): Volume {
   return {
+    ...STANDALONE,
     format: "free-space",
     variant: "",
     size,
     unit: 0,
     files: [],
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes: [],
-    encrypted: false,
     details: {},
     async extents(start, length, signal) {
       const end = start + length;

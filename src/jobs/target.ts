@@ -1,6 +1,7 @@
 import { DiskError } from "../core/errors.ts";
-import type { Base, DiskFormat, Encoding, ImageWriter, Json, Loss, TargetFormat, TargetOption, TargetSpec, Volume } from "../core/model.ts";
+import type { DiskFormat, Json, Volume } from "../core/model.ts";
 import type { Compute } from "../core/ports.ts";
+import type { Base, Encoding, ImageWriter, Loss, TargetFormat, TargetOption, TargetSpec } from "../core/target.ts";
 
 export function targetOf(format: DiskFormat): TargetFormat {
   if (format.target === undefined) throw new DiskError("usage", `${format.label} can be read but not written`);

@@ -9,7 +9,7 @@ import { attachDisk, createDisk, type Disk } from "./disk.ts";
 import { inOrder } from "./in-order.ts";
 import type { Report } from "./progress.ts";
 import { survey } from "./survey.ts";
-import { blockOrders, MIN_GRAIN, mapRuns } from "./walk.ts";
+import { blockOrders, HASHES, mapRuns } from "./walk.ts";
 
 export interface Expected {
   readonly format: string;
@@ -44,17 +44,7 @@ export async function verifyImage(
   const digest = createDigest();
   let done = 0;
   try {
-    const request = {
-      unit: MIN_GRAIN,
-      encoding: null,
-      hash: true,
-      units: false,
-      salvage: false,
-      start: 0,
-      end: disk.size,
-      onLost: null,
-      within: changes?.within(),
-    };
+    const request = { ...HASHES, start: 0, end: disk.size, within: changes?.within() };
     for await (const { work, result } of inOrder(pool, blockOrders(attached, request, signal), signal)) {
       digest.add(result.hashAt, result.hashes);
       pool.release(result.buffer);

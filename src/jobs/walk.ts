@@ -1,7 +1,8 @@
 import { clip, type Run } from "../core/block-map.ts";
 import { DiskError, type DiskErrorCode } from "../core/errors.ts";
-import type { Encoding, Range } from "../core/model.ts";
+import type { Range } from "../core/model.ts";
 import type { BlockOrder, LostRange, PlacedExtent } from "../core/ports.ts";
+import type { Encoding } from "../core/target.ts";
 import type { AttachedDisk, Disk } from "./disk.ts";
 
 /** Virtual bytes per order: large enough for fast reads, small enough that credits bound the memory. */
@@ -62,6 +63,16 @@ export interface WalkRequest {
   /** Only the grains with something of these, ascending and disjoint; absent: all. */
   readonly within?: AsyncIterable<Range> | undefined;
 }
+
+/** Of a walk that only asks what is there, by the hashes of its pieces of 64 KiB. */
+export const HASHES = {
+  unit: MIN_GRAIN,
+  encoding: null,
+  hash: true,
+  units: false,
+  salvage: false,
+  onLost: null,
+} as const satisfies Partial<WalkRequest>;
 
 /** An order and how many bytes of data (as the disk shows them) it carries. */
 export interface Work {

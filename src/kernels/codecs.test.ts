@@ -3,7 +3,8 @@ import * as zlib from "node:zlib";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DiskError } from "../core/errors.ts";
-import type { CodecId, Encoding } from "../core/model.ts";
+import type { CodecId } from "../core/model.ts";
+import type { Encoding } from "../core/target.ts";
 import { createCodecs } from "./codecs.ts";
 import { createKernels } from "./index.ts";
 

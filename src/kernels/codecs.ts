@@ -1,5 +1,6 @@
 import { DiskError, type ErrorPlace } from "../core/errors.ts";
-import type { CodecId, Encoding, Packing } from "../core/model.ts";
+import type { CodecId, Packing } from "../core/model.ts";
+import type { Encoding } from "../core/target.ts";
 import { INPUT_BYTES, OUTPUT_BYTES } from "./arena.ts";
 import type { InflateFailure, Kernels } from "./index.ts";
 import { type LazyUnitCodec, loadUnitDecoder, type UnitDecoder } from "./streams/index.ts";

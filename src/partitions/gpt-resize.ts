@@ -1,5 +1,5 @@
 // A GPT on a disk of another size: UEFI 2.10 section 5.3.2 (both headers), 5.3.3 (both copies of the entries).
-import { DiskError } from "../core/errors.ts";
+import { DiskError, unlessDamaged } from "../core/errors.ts";
 import type { Range } from "../core/model.ts";
 import type { Patch } from "../core/overlay.ts";
 import { crc32 } from "./crc32.ts";
@@ -87,15 +87,6 @@ async function copyAt(read: ReadBytes, at: number, sector: number, diskSize: num
   const place = header.crcRight ? entriesPlace(header.fields, sector, diskSize) : null;
   const entries = place && (await unlessDamaged(read(place.start, place.length)));
   return { header, entries: entries && crc32(entries) === header.fields.entriesCrc ? entries : null };
-}
-
-async function unlessDamaged<T>(reading: Promise<T>): Promise<T | null> {
-  try {
-    return await reading;
-  } catch (error) {
-    if (error instanceof DiskError && error.code === "corrupt") return null;
-    throw error;
-  }
 }
 
 /** Nothing lies where the first copy was: it was wiped, and no file system was made over it. */

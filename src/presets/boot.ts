@@ -1,4 +1,4 @@
-import type { Loss } from "../core/model.ts";
+import type { Loss } from "../core/target.ts";
 import type { DiskFacts, EntryFacts } from "./model.ts";
 
 export type Firmware = "bios" | "uefi";
@@ -31,7 +31,6 @@ export function guestOf(facts: DiskFacts): "windows" | "unix" | null {
   return hasFileSystem(facts, ...UNIX_FILE_SYSTEMS) || entriesOf(facts).some(({ type }) => /^(Linux|FreeBSD)/.test(type)) ? "unix" : null;
 }
 
-export const isUnixOnly = (facts: DiskFacts): boolean => guestOf(facts) === "unix";
 export const hasLinuxFileSystem = (facts: DiskFacts): boolean => hasFileSystem(facts, ...LINUX_FILE_SYSTEMS);
 
 /**

@@ -1,4 +1,4 @@
-import type { Loss } from "../core/model.ts";
+import type { Loss } from "../core/target.ts";
 
 /** What a preset has to know of a disk. Structurally a part of what `jobs/contents.ts` reads. */
 export interface DiskFacts {

@@ -1,4 +1,4 @@
-import type { Loss } from "../core/model.ts";
+import type { Loss } from "../core/target.ts";
 import { blocker } from "./boot.ts";
 
 export const MIB = 2 ** 20;

@@ -1,19 +1,8 @@
 import { join } from "node:path";
 import { createBlockMap } from "../core/block-map.ts";
-import type {
-  Block,
-  ByteSource,
-  DiskFormat,
-  Encoding,
-  FormatContext,
-  ImageWriter,
-  PackedExtent,
-  TargetFormat,
-  TargetSpec,
-  Volume,
-  Write,
-} from "../core/model.ts";
+import type { ByteSource, DiskFormat, FormatContext, PackedExtent, Volume } from "../core/model.ts";
 import type { Compute } from "../core/ports.ts";
+import type { Block, Encoding, ImageWriter, TargetFormat, TargetSpec, Write } from "../core/target.ts";
 import { formatContext } from "../formats/registry.ts";
 import { type Codecs, createCodecs } from "../kernels/codecs.ts";
 import { createCompute } from "../kernels/compute.ts";

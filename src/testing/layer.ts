@@ -1,4 +1,4 @@
-import type { ImageWriter } from "../core/model.ts";
+import type { ImageWriter } from "../core/target.ts";
 import { SparseFile } from "./sparse-file.ts";
 
 /** Carries out what a writer of a layer writes for these units, ascending; null: zeros whatever the base holds. Its first file. */

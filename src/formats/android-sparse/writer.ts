@@ -1,4 +1,4 @@
-import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import type { ImageWriter, TargetSpec, Write } from "../../core/target.ts";
 import { ChunkHeader, DONT_CARE, FILL, Header, MAGIC, RAW, WORD } from "./spec.ts";
 
 const UNIT = 1 << 16;

@@ -1,6 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
-import type { ImageWriter, Loss, TargetFormat, TargetSpec } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import type { ImageWriter, Loss, TargetFormat, TargetSpec } from "../../core/target.ts";
 import { uuidBytes, uuidFrom } from "../../core/uuid.ts";
 import { SECTOR } from "./spec.ts";
 import { CHUNK_BYTES, DmgWriter, MOST_CHUNKS, MOST_QEMU_CHUNKS } from "./writer.ts";

@@ -1,6 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
-import type { Block, ImageWriter, TargetSpec, Write } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import type { Block, ImageWriter, TargetSpec, Write } from "../../core/target.ts";
 import { encodeBase64 } from "./base64.ts";
 import {
   CHECKSUM_CRC32,

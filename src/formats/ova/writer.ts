@@ -1,7 +1,7 @@
 import { TAR_BLOCK, TAR_END_BYTES, tarHeader, tarPadding } from "../../archives/tar-writer.ts";
 import { hexText } from "../../core/hex.ts";
-import type { ImageWriter, TargetFormat, TargetSpec, Write } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import type { ImageWriter, TargetFormat, TargetSpec, Write } from "../../core/target.ts";
 import { escapeXml } from "../../core/xml.ts";
 import { OVF_NAMESPACE, STREAM_OPTIMIZED } from "./spec.ts";
 

@@ -1,6 +1,7 @@
 import { type BlockMap, createBlockMap } from "../../core/block-map.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, Extent, Note, OpenContext, Snapshot, Volume } from "../../core/model.ts";
+import { STANDALONE } from "../../core/standalone.ts";
 import { type BundleImage, type Descriptor, readDescriptor, type Storage } from "./descriptor.ts";
 import { openImage } from "./image.ts";
 import { NO_PARENT, SECTOR } from "./spec.ts";
@@ -41,6 +42,7 @@ export async function openBundle(file: ByteSource, context: OpenContext): Promis
     parent: null,
     identity: null,
     snapshots: snapshotsOf(descriptor),
+    snapshot: context.snapshot && chain[0],
     unsupported,
     notes: [...descriptor.notes, ...notes, ...volumes.flatMap((volume) => volume.notes)],
     encrypted: descriptor.encrypted,
@@ -134,17 +136,13 @@ async function openPart(descriptor: ByteSource, image: BundleImage, context: Ope
 
 function plainVolume(file: ByteSource): Volume {
   return {
+    ...STANDALONE,
     format: "raw",
     variant: "",
     size: file.size,
     unit: 0,
     files: [file],
-    parent: null,
-    identity: null,
-    snapshots: [],
-    unsupported: [],
     notes: [],
-    encrypted: false,
     details: {},
     extents: async (start, length) => [{ kind: "raw", start, length, file: 0, at: start }],
   };

@@ -1,4 +1,4 @@
-import type { Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import type { Loss, TargetOption, TargetSpec } from "../../core/target.ts";
 import { sectorLosses } from "../../core/whole-sectors.ts";
 import { DESCRIPTOR_NAME, MOST_ENTRIES } from "./spec.ts";
 

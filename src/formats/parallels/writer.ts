@@ -1,5 +1,5 @@
 import { BitSet } from "../../core/bit-set.ts";
-import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import type { ImageWriter, TargetSpec, Write } from "../../core/target.ts";
 import { descriptorText } from "./descriptor.ts";
 import { clusterBytes } from "./options.ts";
 import { CLOSED, DESCRIPTOR_NAME, ENTRY_BYTES, Header, MAGIC_CLUSTERS, SECTOR, VERSION } from "./spec.ts";

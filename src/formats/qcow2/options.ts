@@ -1,5 +1,6 @@
+import { backingLosses, backingName } from "../../core/backing-file.ts";
 import { plainName } from "../../core/file-name.ts";
-import type { Base, Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import type { Base, Loss, TargetOption, TargetSpec } from "../../core/target.ts";
 import { sectorLosses, wholeSectors } from "../../core/whole-sectors.ts";
 import { headerFits } from "./header-writer.ts";
 import { refcountBlockEntries } from "./refcounts.ts";
@@ -124,7 +125,7 @@ export function layoutOf(spec: TargetSpec): Layout {
     lazyRefcounts: option("lazy_refcounts") === "on",
     dataFile,
     dataFileRaw: option("data_file_raw") === "on",
-    backing: spec.base === undefined ? null : { name: backingName(spec.base.name), format: spec.base.format },
+    backing: spec.base === undefined ? null : { name: backingName(spec.base), format: spec.base.format },
   };
 }
 
@@ -136,20 +137,12 @@ function clusterSizeOf(text: string): number {
 const GIB = 2 ** 30;
 const inGib = (bytes: number) => `${Math.floor(bytes / GIB)} GiB`;
 
-/** Formats of backing files that QEMU opens. */
-const BACKING_FORMATS = ["raw", "qcow2", "qcow", "qed", "vmdk", "vdi", "vpc", "vhdx", "parallels", "dmg", "bochs", "cloop"];
-/** Those of them whose own layers it follows. */
-const LAYERED_FORMATS = ["qcow2", "qcow", "qed", "vmdk"];
-
 export function baseLosses(base: Base, spec: Omit<TargetSpec, "identity">): readonly Loss[] {
   const layout = layoutOf({ ...spec, base, identity: new Uint8Array(16) });
   const block = (what: string, why: string): Loss => ({ what, why, severity: "blocker" });
-  if (!BACKING_FORMATS.includes(base.format))
-    return [block("QEMU does not read the base", `“${base.name}” is of the format ${base.format}`)];
-  if (base.isLayer === true && !LAYERED_FORMATS.includes(base.format))
-    return [
-      block("QEMU does not read the base", `“${base.name}” is a layer itself, which QEMU does not follow in the format ${base.format}`),
-    ];
+  // QEMU does not recognise a DMG by its content, but opens what is stated to be one.
+  const unread = backingLosses(base, ["dmg"]);
+  if (unread.length > 0) return unread;
   if (layout.dataFile !== null && layout.dataFileRaw)
     return [block("A raw data file", "it holds the whole disk, so there can be no base below it")];
   if (new TextEncoder().encode(layout.backing?.name ?? "").length > q.MAX_BACKING_NAME || !headerFits(layout))
@@ -158,9 +151,6 @@ export function baseLosses(base: Base, spec: Omit<TargetSpec, "identity">): read
     ];
   return [];
 }
-
-/** A name with a colon would be taken for one with a protocol. */
-const backingName = (name: string): string => (name.includes(":") ? `./${name}` : name);
 
 export function lossesOf(spec: TargetSpec): Loss[] {
   const layout = layoutOf(spec);

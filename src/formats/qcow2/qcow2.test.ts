@@ -4,7 +4,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { DiskError } from "../../core/errors.ts";
-import type { DiskFormat, TargetFormat } from "../../core/model.ts";
+import type { DiskFormat } from "../../core/model.ts";
+import type { TargetFormat } from "../../core/target.ts";
 import { arbitraryDisk, diskBytes, diskOf, noise, type TestDisk } from "../../testing/disks.ts";
 import {
   contextOf,

@@ -50,6 +50,7 @@ export async function openQcow2(file: ByteSource, context: OpenContext): Promise
     parent: header.backing,
     identity: null,
     snapshots: table.list.map(({ l1: _, ...shown }) => shown),
+    snapshot: snapshot?.id,
     unsupported,
     notes: [...notes, ...data.notes],
     encrypted: header.encryption !== null,

@@ -1,5 +1,5 @@
 import { DiskError } from "../../core/errors.ts";
-import type { Block, ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import type { Block, ImageWriter, TargetSpec, Write } from "../../core/target.ts";
 import { headerCluster, type RefcountPlace } from "./header-writer.ts";
 import { type Layout, layoutOf, lossesOf } from "./options.ts";
 import { refcountBlockEntries, setRefcountAt } from "./refcounts.ts";

@@ -1,4 +1,5 @@
-import type { Base, Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import { backingLosses, backingName } from "../../core/backing-file.ts";
+import type { Base, Loss, TargetOption, TargetSpec } from "../../core/target.ts";
 import { sectorLosses, wholeSectors } from "../../core/whole-sectors.ts";
 import { LONGEST_NAME, mostBytes, tableEntries } from "./spec.ts";
 
@@ -57,22 +58,9 @@ export function lossesOf({ size, options }: TargetSpec): readonly Loss[] {
   return [{ what: "The disk is too large", why, severity: "blocker" }];
 }
 
-/** Formats of backing files that QEMU recognises by their content, which is all that QED lets it go by; and raw, for which it has a flag. */
-const BACKING_FORMATS = ["raw", "qcow2", "qcow", "qed", "vmdk", "vdi", "vpc", "vhdx", "parallels", "bochs", "cloop"];
-/** Those of them whose own layers it follows. */
-const LAYERED_FORMATS = ["qcow2", "qcow", "qed", "vmdk"];
-
-/** A name with a colon would be taken for one with a protocol. */
-export const backingName = ({ name }: Base): string => (name.includes(":") ? `./${name}` : name);
-
 export function baseLosses(base: Base): readonly Loss[] {
-  const block = (what: string, why: string): Loss => ({ what, why, severity: "blocker" });
-  if (!BACKING_FORMATS.includes(base.format))
-    return [block("QEMU does not read the base", `“${base.name}” is of the format ${base.format}`)];
-  if (base.isLayer === true && !LAYERED_FORMATS.includes(base.format))
-    return [
-      block("QEMU does not read the base", `“${base.name}” is a layer itself, which QEMU does not follow in the format ${base.format}`),
-    ];
+  const unread = backingLosses(base);
   const length = new TextEncoder().encode(backingName(base)).length;
-  return length > LONGEST_NAME ? [block("The base's name is too long", `it has ${length} bytes; QEMU reads up to ${LONGEST_NAME}`)] : [];
+  if (unread.length > 0 || length <= LONGEST_NAME) return unread;
+  return [{ what: "The base's name is too long", why: `it has ${length} bytes; QEMU reads up to ${LONGEST_NAME}`, severity: "blocker" }];
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { memorySource } from "../../core/bytes.ts";
 import type { DiskErrorCode } from "../../core/errors.ts";
-import type { TargetSpec } from "../../core/model.ts";
+import type { TargetSpec } from "../../core/target.ts";
 import { countingSource } from "../../testing/counting-source.ts";
 import { diskBytes, diskOf, noise, patternDisk, same } from "../../testing/disks.ts";
 import { failure } from "../../testing/failure.ts";

@@ -1,6 +1,7 @@
-import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import { backingName } from "../../core/backing-file.ts";
+import type { ImageWriter, TargetSpec, Write } from "../../core/target.ts";
 import { wholeSectors } from "../../core/whole-sectors.ts";
-import { backingName, layoutOf } from "./options.ts";
+import { layoutOf } from "./options.ts";
 import { ENTRY_BYTES, ENTRY_ZERO, FEATURE_BACKING, FEATURE_RAW_BACKING, Header, MAGIC } from "./spec.ts";
 
 /** Bytes of a table that are written at once. */

@@ -1,7 +1,7 @@
 import { TAR_END_BYTES, tarHeader, tarPadding } from "../../archives/tar-writer.ts";
 import { combineCrc32 } from "../../core/crc32-algebra.ts";
-import type { Block, ImageWriter, TargetSpec, Write } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import type { Block, ImageWriter, TargetSpec, Write } from "../../core/target.ts";
 import { deflateZeros } from "./zero-stream.ts";
 
 const UNIT = 1 << 20;

@@ -1,5 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
-import type { ByteSource, DiskFormat, Extent, FormatContext, ImageWriter, Note, TargetSpec, Volume } from "../../core/model.ts";
+import type { ByteSource, DiskFormat, Extent, FormatContext, Note, Volume } from "../../core/model.ts";
+import type { ImageWriter, TargetSpec } from "../../core/target.ts";
 import { createGzip } from "./gzip-writer.ts";
 import { findParts, isFirstPart } from "./parts.ts";
 import { createZstd } from "./zstd-writer.ts";

@@ -1,4 +1,4 @@
-import type { Block, ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import type { Block, ImageWriter, TargetSpec, Write } from "../../core/target.ts";
 import { zstdZeros } from "./zero-stream.ts";
 
 const UNIT = 1 << 20;

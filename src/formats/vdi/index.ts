@@ -1,5 +1,6 @@
 import { idOption } from "../../core/id-option.ts";
-import type { Base, DiskFormat, Loss, TargetSpec } from "../../core/model.ts";
+import type { DiskFormat } from "../../core/model.ts";
+import type { Base, Loss, TargetSpec } from "../../core/target.ts";
 import { sectorLosses } from "../../core/whole-sectors.ts";
 import { checkVdi } from "./check.ts";
 import { openVdi } from "./reader.ts";

@@ -1,7 +1,7 @@
 import { BitSet } from "../../core/bit-set.ts";
 import { DiskError } from "../../core/errors.ts";
 import { givenId } from "../../core/id-option.ts";
-import type { Base, ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import type { Base, ImageWriter, TargetSpec, Write } from "../../core/target.ts";
 import { guidBytes, guidFrom } from "../../core/uuid.ts";
 import { wholeSectors } from "../../core/whole-sectors.ts";
 import {

@@ -1,7 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
 import { plainName } from "../../core/file-name.ts";
 import { givenId, idOption } from "../../core/id-option.ts";
-import type { Base, Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import type { Base, Loss, TargetOption, TargetSpec } from "../../core/target.ts";
 import { uuidBytes, uuidFrom } from "../../core/uuid.ts";
 import { sectorLosses, wholeSectors } from "../../core/whole-sectors.ts";
 import { BLOCK_BYTES, LONGEST_PARENT_NAME, MOST_BYTES } from "./spec.ts";

@@ -1,4 +1,4 @@
-import type { Write } from "../../core/model.ts";
+import type { Write } from "../../core/target.ts";
 import type { VhdSpec } from "./options.ts";
 import { type HeaderFields, Locator, SECTOR, tag } from "./spec.ts";
 

@@ -1,4 +1,4 @@
-import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
+import type { ImageWriter, TargetSpec, Write } from "../../core/target.ts";
 import { readSpec, type VhdSpec } from "./options.ts";
 import { NO_PARENT, type ParentPlace, parentPlace } from "./parent-writer.ts";
 import { geometryOf } from "./size.ts";

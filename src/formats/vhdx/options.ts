@@ -1,7 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
 import { plainName } from "../../core/file-name.ts";
 import { givenId, idOption } from "../../core/id-option.ts";
-import type { Base, Loss, Occupancy, TargetOption, TargetSpec } from "../../core/model.ts";
+import type { Base, Loss, Occupancy, TargetOption, TargetSpec } from "../../core/target.ts";
 import { guidBytes } from "../../core/uuid.ts";
 import { tableEntries } from "./block-table.ts";
 import {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { DiskError } from "../../core/errors.ts";
-import type { Occupancy } from "../../core/model.ts";
+import type { Occupancy } from "../../core/target.ts";
 import { diskBytes, diskOf, noise, patternDisk, type TestDisk } from "../../testing/disks.ts";
 import { openFileSource } from "../../testing/file-source.ts";
 import { contextOf, readVolume, specFor, testCompute, writeImage } from "../../testing/image-harness.ts";

@@ -1,7 +1,7 @@
 import { BitSet } from "../../core/bit-set.ts";
 import { DiskError } from "../../core/errors.ts";
-import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import type { ImageWriter, TargetSpec, Write } from "../../core/target.ts";
 import { guidBytes, guidFrom } from "../../core/uuid.ts";
 import { entryOfBlock } from "./block-table.ts";
 import { checksumOf } from "./header.ts";

@@ -1,4 +1,5 @@
-import type { DiskFormat, ImageWriter, TargetSpec } from "../../core/model.ts";
+import type { DiskFormat } from "../../core/model.ts";
+import type { ImageWriter, TargetSpec } from "../../core/target.ts";
 import { checkVmdk } from "./check.ts";
 import { looksLikeDescriptor } from "./descriptor.ts";
 import { FlatWriter } from "./flat-writer.ts";

@@ -1,7 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
 import { plainName } from "../../core/file-name.ts";
 import { givenId, idOption } from "../../core/id-option.ts";
-import type { Base, Loss, TargetOption, TargetSpec } from "../../core/model.ts";
+import type { Base, Loss, TargetOption, TargetSpec } from "../../core/target.ts";
 import { sectorLosses } from "../../core/whole-sectors.ts";
 import { formatDescriptor } from "./descriptor.ts";
 import { GTES_PER_GT, SECTOR } from "./spec.ts";

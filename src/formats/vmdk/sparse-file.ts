@@ -1,5 +1,5 @@
 import { DiskError } from "../../core/errors.ts";
-import type { Write } from "../../core/model.ts";
+import type { Write } from "../../core/target.ts";
 import { DESCRIPTOR_SECTORS, GRAIN, MOST_FILE_SECTORS, type SparseLayout, sparseLayout } from "./options.ts";
 import {
   FLAG_NEWLINE_TEST,

@@ -1,5 +1,5 @@
 import { DiskError } from "../../core/errors.ts";
-import type { Block, ImageWriter, Write } from "../../core/model.ts";
+import type { Block, ImageWriter, Write } from "../../core/target.ts";
 import { describe, embeddedDescriptor, extentsOf, GRAIN, type NewExtent, type VmdkSpec } from "./options.ts";
 import { SparseFile } from "./sparse-file.ts";
 import { SECTOR } from "./spec.ts";

@@ -1,5 +1,5 @@
 import { DiskError } from "../../core/errors.ts";
-import type { Block, ImageWriter, Write } from "../../core/model.ts";
+import type { Block, ImageWriter, Write } from "../../core/target.ts";
 import { DESCRIPTOR_SECTORS, embeddedDescriptor, GRAIN, MOST_FILE_SECTORS, type VmdkSpec } from "./options.ts";
 import {
   COMPRESSION_DEFLATE,

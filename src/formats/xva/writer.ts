@@ -1,7 +1,7 @@
 import { TAR_END_BYTES, tarHeader, tarPadding } from "../../archives/tar-writer.ts";
 import { hexText } from "../../core/hex.ts";
-import type { ImageWriter, TargetSpec, Write } from "../../core/model.ts";
 import type { Compute } from "../../core/ports.ts";
+import type { ImageWriter, TargetSpec, Write } from "../../core/target.ts";
 import { CHUNK, DESCRIPTOR } from "./spec.ts";
 import { DISK_ID, describeMachine } from "./virtual-machine.ts";
 
