@@ -32,7 +32,19 @@ const SECTIONS = {
   chains: checkChains,
   presets: checkPresets,
 };
-const JUDGES = ["qemu-img", "qemu-io", ...OPINION_PROGRAMS, "sfdisk", "sgdisk", "mkfs.ext4", "taskset", "mount", "umount"];
+const JUDGES = [
+  "qemu-img",
+  "qemu-io",
+  ...OPINION_PROGRAMS,
+  "sfdisk",
+  "sgdisk",
+  "mkfs.ext4",
+  "debugfs",
+  "e2fsck",
+  "taskset",
+  "mount",
+  "umount",
+];
 
 /** Working folders of runs that were killed. */
 function removeAbandoned() {

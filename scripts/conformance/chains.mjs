@@ -5,6 +5,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pythonWith } from "../executables.mjs";
+import { checkChainVerbs } from "./chain-verbs.mjs";
 import { runProgram } from "./programs.mjs";
 import { forEachOf } from "./report.mjs";
 import { isFull, REPRESENTATIVES } from "./targets.mjs";
@@ -108,6 +109,7 @@ export async function checkChains(section, context) {
   const python = await pythonWith("pyvhdi");
   if (python === null) section.skip("judge libvhdi", "not installed");
   if (judges["7zz"] === null) section.skip("judge 7-Zip", "not installed");
+  await checkChainVerbs({ ...context, section });
   await forEachOf([...Object.entries(KINDS).entries()], async ([i, [name, kind]]) => {
     if (!section.wants(name)) return;
     const folder = join(work, `chain-${i}`);

@@ -71,8 +71,9 @@ export interface ConvertResult {
 }
 
 const IDENTITY_BYTES = 256 << 10;
-/** Numbers that say where a delta's first changes lie, as far as they make its identity. */
-const MOST_IDENTITY_RANGES = 4096;
+/** What makes a delta's identity: where its first changes lie (a start and a length each), and what the very first of them are. */
+const MOST_IDENTITY_PLACES = 4096;
+const MOST_IDENTITY_SAMPLES = 4;
 /** One block worker: its arena, its gathered and its packed order (see assembly/README.md and blocks/processor.ts). */
 const WORKER_BYTES = 24 << 20;
 /** Tables, caches and the writer's own state. */
@@ -131,15 +132,28 @@ async function identityOf(disk: Disk, { over, salvage }: ConvertRequest, pool: B
   const whole = await contentIdentity(disk, salvage, pool, signal);
   if (over === undefined) return whole;
   const places: number[] = [];
-  for await (const { start, length } of changedUnits(disk, over, MIN_GRAIN, salvage, signal)) {
-    if (places.length >= MOST_IDENTITY_RANGES) break;
-    places.push(start, length);
+  const samples: Uint8Array[] = [];
+  const attached = attachDisk(disk, pool);
+  try {
+    for await (const { start, length } of changedUnits(disk, over, MIN_GRAIN, salvage, signal)) {
+      if (samples.length < MOST_IDENTITY_SAMPLES) samples.push(await readDisk(attached, pool, start, MIN_GRAIN, signal, salvage));
+      if (places.push(start, length) >= MOST_IDENTITY_PLACES) break;
+    }
+  } finally {
+    attached.detach();
   }
-  const below = new TextEncoder().encode(`${over.base.name} ${over.base.identity} ${places.join(" ")} `);
-  const message = new Uint8Array(below.length + whole.length);
-  message.set(below);
-  message.set(whole, below.length);
-  return pool.hasher.digest(message).slice(0, 16);
+  const parts = [new TextEncoder().encode(`${over.base.name} ${over.base.identity} ${places.join(" ")} `), ...samples, whole];
+  return pool.hasher.digest(joined(parts)).slice(0, 16);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
 }
 
 async function contentIdentity(disk: Disk, salvage: boolean, pool: BlockPool, signal: AbortSignal): Promise<Uint8Array> {

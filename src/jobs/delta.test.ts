@@ -192,7 +192,8 @@ describe("a delta", () => {
     const base = { name: "b.qcow2", format: "qcow2", size: disk.size, identity: null, details: {} };
     const { planConvert } = await import("./convert.ts");
     const ids = [];
-    for (const list of [patches.slice(1, 2), patches.slice(3), patches.slice(3)]) {
+    const others: Patch[] = [{ start: 6 * MIB + 512, length: 512, bytes: noise(512, 11) }];
+    for (const list of [patches.slice(1, 2), patches.slice(3), patches.slice(3), others]) {
       const request = {
         format: "qcow2",
         options: {},
@@ -207,6 +208,8 @@ describe("a delta", () => {
     }
     expect(ids[0]).not.toBe(ids[1]);
     expect(ids[2]).toBe(ids[1]);
+    // Changed at the same place, to something else.
+    expect(ids[3]).not.toBe(ids[1]);
   });
 
   test("salvaged over a damaged base holds zeros also where the base cannot tell what it has", async () => {
