@@ -1,10 +1,20 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
-import { convert, missing, noise, writeEncrypted, writeMiscounted, writeRawDisk, writeTar } from "./images.ts";
-import { card, drop, expect, openImage, openStart, test, waitVerified } from "./page.ts";
+import {
+  convert,
+  type MachineFolder,
+  missing,
+  noise,
+  writeEncrypted,
+  writeMachine,
+  writeMiscounted,
+  writeRawDisk,
+  writeTar,
+} from "./images.ts";
+import { card, choosePreset, drop, expect, openImage, openStart, test, waitVerified } from "./page.ts";
 
-test.skip(missing("qemu-img", "tar") !== "", missing("qemu-img", "tar"));
+test.skip(missing("qemu-img", "qemu-io", "tar") !== "", missing("qemu-img", "qemu-io", "tar"));
 
 const axe = readFileSync("node_modules/axe-core/axe.min.js", "utf8");
 
@@ -34,6 +44,7 @@ let image = "";
 let broken = "";
 let vault = "";
 let archive = "";
+let machine: MachineFolder = { path: "", disks: [] };
 test.beforeAll(({ folder }) => {
   const raw = join(folder, "disk.raw");
   writeRawDisk(raw, 6);
@@ -41,6 +52,7 @@ test.beforeAll(({ folder }) => {
   convert(raw, image, "vmdk");
   broken = join(folder, "letter.qcow2");
   writeFileSync(broken, noise(100_000, 3));
+  machine = writeMachine(folder, raw);
   vault = join(folder, "vault.qcow2");
   writeEncrypted(raw, vault, "open sesame");
   writeMiscounted(raw, join(folder, "worn.qcow2"));
@@ -130,6 +142,51 @@ for (const [size, viewport, colorScheme] of [
       await worn.getByText("Options", { exact: true }).click();
       await worn.getByText("Advanced", { exact: true }).click();
       await expectAccessible(spindle, "faults, repair, comparison and exact size");
+    });
+  });
+}
+
+for (const [size, viewport, colorScheme] of [
+  ["wide", SIZES.wide, "light"],
+  ["wide", SIZES.wide, "dark"],
+  ["narrow", SIZES.narrow, "light"],
+  ["narrow", SIZES.narrow, "dark"],
+] as const) {
+  test.describe(`${size}, ${colorScheme}`, () => {
+    test.use({ viewport, colorScheme });
+
+    test("a chain, an older point in time, a broken chain, target, size, layers and steps", async ({ spindle }) => {
+      const [base = "", , top = ""] = machine.disks;
+      await drop(spindle, machine.path);
+      const opened = card(spindle, "web-000002.vmdk");
+      await expect(opened.getByRole("button", { name: /^Convert to/ })).toBeEnabled();
+      await expectAccessible(spindle, "chain");
+      await opened.getByRole("radio").nth(1).click();
+      await expect(opened.getByRole("radio").nth(1)).toBeChecked();
+      await expect(opened.getByRole("button", { name: /^Convert to/ })).toBeEnabled();
+      await opened.getByText("Size and free space").click();
+      await opened.getByText("Options", { exact: true }).click();
+      await expect(opened.getByRole("radio", { name: "Keep the layers: one file each" })).toBeVisible();
+      await opened.getByRole("checkbox", { name: "Leave out free space" }).check();
+      const field = opened.getByLabel("Virtual size", { exact: true });
+      await expect(opened.getByText(/^At least/)).toBeVisible();
+      await field.fill("1 MiB");
+      await field.press("Enter");
+      await expect(opened.getByText(/^Too small/)).toBeVisible();
+      await expectAccessible(spindle, "older point, size that is too small, layers");
+      await field.fill("20 MiB");
+      await field.press("Enter");
+      await choosePreset(opened, "openstack");
+      await opened.getByText("What OpenStack (Glance) asks for").click();
+      await expectAccessible(spindle, "target and its rules");
+      await opened.getByRole("button", { name: "Save as download" }).click();
+      await waitVerified(opened);
+      await expect(opened.getByRole("region", { name: /^Import into/ })).toBeVisible();
+      await expectAccessible(spindle, "steps");
+      await drop(spindle, base, top);
+      await expect(spindle.getByRole("alert")).toContainText("is missing");
+      await expect(card(spindle, "web.vmdk").getByRole("button", { name: /^Convert to/ })).toBeEnabled();
+      await expectAccessible(spindle, "broken chain");
     });
   });
 }

@@ -26,7 +26,7 @@ test("a damaged qcow2: the check says what is wrong, and a repaired copy is soun
 
   await result.getByRole("button", { name: "Repair into a copy…" }).click();
   await expect(opened.getByRole("note").filter({ hasText: "A repaired copy" })).toBeFocused();
-  await expect(opened.getByLabel("Convert to", { exact: true })).toHaveValue("qcow2");
+  await expect(opened.getByLabel("For which target?")).toHaveValue("format/qcow2");
   const [saved = ""] = await convertToDownloads(spindle, opened, folder);
   expect(saved).toBe(join(folder, "worn-repaired.qcow2"));
   tool("qemu-img").must(["check", "-f", "qcow2", saved]);

@@ -88,9 +88,9 @@ export interface MachineFolder {
   readonly disks: readonly string[];
 }
 
-/** A VMware machine named "web": a base of `raw`, two snapshots over it, and the descriptions of both. */
+/** In a folder of its own a VMware machine named "web": a base of `raw`, two snapshots over it, and the descriptions of both. */
 export function writeMachine(folder: string, raw: string): MachineFolder {
-  const path = join(folder, "web");
+  const path = join(mkdtempSync(join(folder, "machine-")), "web");
   mkdirSync(path);
   const disks = ["web.vmdk", "web-000001.vmdk", "web-000002.vmdk"].map((name) => join(path, name)) as [string, string, string];
   convert(raw, disks[0], "vmdk");

@@ -1,5 +1,6 @@
 import type { Range } from "../core/model.ts";
 import type { CellMap } from "../workers/engine-api.ts";
+import { isDotted, ownerColour } from "./owners.ts";
 import type { Fill } from "./state/entry.ts";
 
 const MIN_CELL = 6;
@@ -22,7 +23,7 @@ interface OwnerPaint {
 export class BlockMapPicture {
   readonly #canvas: HTMLCanvasElement;
   #cells: CellMap | null = null;
-  #colours: readonly number[] = [];
+  #owners: readonly number[] = [];
   #fill: Fill | null = null;
   #mark: number | null = null;
   #faults: readonly Range[] = [];
@@ -34,10 +35,10 @@ export class BlockMapPicture {
     this.#canvas = canvas;
   }
 
-  /** `colours`: of each of the map's owners; none for an image of one layer. */
-  show(cells: CellMap, colours: readonly number[]): void {
+  /** `owners`: the numbers by which the map's owners have their colours; none for an image of one layer. */
+  show(cells: CellMap, owners: readonly number[]): void {
     this.#cells = cells;
-    this.#colours = colours;
+    this.#owners = owners;
     this.resize();
   }
 
@@ -101,9 +102,10 @@ export class BlockMapPicture {
     if (context === null || cells === null) return;
     const paint = readPaint(this.#canvas);
     const one = { data: paint.data, packed: makeStripes(context, paint.packed) };
-    const owners = this.#colours.map((colour) => {
-      const own = ownerColour(this.#canvas, colour);
-      return { data: own, packed: makeStripes(context, own) };
+    const owners = this.#owners.map((owner) => {
+      const own = colourOf(this.#canvas, ownerColour(owner));
+      const data = isDotted(owner) ? makeDots(context, own, colourOf(this.#canvas, "surface")) : own;
+      return { data, packed: makeStripes(context, own) };
     });
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
@@ -190,8 +192,7 @@ export class BlockMapPicture {
   }
 }
 
-const ownerColour = (canvas: HTMLCanvasElement, colour: number): string =>
-  getComputedStyle(canvas).getPropertyValue(`--owner-${colour}`).trim();
+const colourOf = (canvas: HTMLCanvasElement, name: string): string => getComputedStyle(canvas).getPropertyValue(`--${name}`).trim();
 
 function readPaint(canvas: HTMLCanvasElement): Paint {
   const style = getComputedStyle(canvas);
@@ -226,5 +227,19 @@ function makeStripes(context: CanvasRenderingContext2D, colour: string): CanvasP
     on.lineTo(shift + 4, 0);
   }
   on.stroke();
+  return context.createPattern(tile, "repeat") ?? colour;
+}
+
+/** The colour with dots of the ground in it. */
+function makeDots(context: CanvasRenderingContext2D, colour: string, ground: string): CanvasPattern | string {
+  const tile = document.createElement("canvas");
+  tile.width = 6;
+  tile.height = 6;
+  const on = tile.getContext("2d");
+  if (on === null) return colour;
+  on.fillStyle = colour;
+  on.fillRect(0, 0, 6, 6);
+  on.fillStyle = ground;
+  on.fillRect(2, 2, 2, 2);
   return context.createPattern(tile, "repeat") ?? colour;
 }

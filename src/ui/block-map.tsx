@@ -2,7 +2,7 @@ import { signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { CellMap, ExtentCard, ImageCard } from "../workers/engine-api.ts";
 import { BlockMapPicture } from "./block-map-picture.ts";
-import { coloursOf } from "./owners.ts";
+import { ownerColour, ownerNumbers } from "./owners.ts";
 import { bytes, offset, share } from "./quantities.ts";
 import { Scroller } from "./scroller.tsx";
 import { appearance } from "./state/appearance.ts";
@@ -35,7 +35,7 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
   const asking = useRef(false);
   const fill = fillOf(entry.job);
   const faults = useComputed(() => faultyRanges(entry));
-  const colours = coloursOf(entry, card);
+  const owners = ownerNumbers(entry, card);
   const theme = `${appearance.value}${systemTheme.value}`;
 
   useEffect(() => {
@@ -51,7 +51,7 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
         (map) => {
           if (gone) return;
           cells.value = map;
-          current.show(map, colours);
+          current.show(map, owners);
         },
         () => {
           failed.value = true;
@@ -94,7 +94,7 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
   const map = cells.value;
   return (
     <section class="block-map" aria-label={`Blocks of ${card.name}`}>
-      {colours.length > 0 && <OwnerBar card={card} colours={colours} />}
+      {owners.length > 0 && <OwnerBar card={card} numbers={owners} />}
       <canvas
         ref={canvas}
         role="img"
@@ -115,8 +115,8 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
             onInput={(event) => look(event.currentTarget.valueAsNumber)}
           />
           <p class="readout">{readout(card, map, place.value, extent.value)}</p>
-          <Legend card={card} isOwned={colours.length > 0} faulty={faults.value.length > 0} />
-          <MapTable map={map} />
+          <Legend card={card} isOwned={owners.length > 0} faulty={faults.value.length > 0} />
+          <MapTable map={map} owners={card.owners.map(({ name }) => name)} />
         </>
       )}
     </section>
@@ -124,8 +124,8 @@ export function BlockMap({ entry, card }: { readonly entry: Entry; readonly card
 }
 
 /** Who owns how much of the data, the base first; the colours are those of the layers' cards. */
-function OwnerBar({ card, colours }: { readonly card: ImageCard; readonly colours: readonly number[] }) {
-  const owned = card.owners.map(({ name, bytes: amount }, i) => ({ name, amount, colour: colours[i] ?? 0 })).toReversed();
+function OwnerBar({ card, numbers }: { readonly card: ImageCard; readonly numbers: readonly number[] }) {
+  const owned = card.owners.map(({ name, bytes: amount }, i) => ({ name, amount, colour: ownerColour(numbers[i] ?? 0) })).toReversed();
   const all = owned.reduce((sum, { amount }) => sum + amount, 0);
   if (all === 0) return null;
   let at = 0;
@@ -139,7 +139,7 @@ function OwnerBar({ card, colours }: { readonly card: ImageCard; readonly colour
         const x = `${(at / all) * 100}%`;
         at += amount;
         return (
-          <rect key={i} class={`owner-${colour}`} x={x} width={`${(amount / all) * 100}%`} height="100%">
+          <rect key={i} class={colour} x={x} width={`${(amount / all) * 100}%`} height="100%">
             <title>{`${name}: ${bytes(amount)}, ${share(amount / all)} of the data`}</title>
           </rect>
         );
@@ -175,18 +175,24 @@ function Legend({ card, isOwned, faulty }: { readonly card: ImageCard; readonly 
   );
 }
 
-function MapTable({ map }: { readonly map: CellMap }) {
+interface TableProps {
+  readonly map: CellMap;
+  /** Names of the layers that `map.owners` sums up. */
+  readonly owners: readonly string[];
+}
+
+function MapTable({ map, owners }: TableProps) {
   const open = useSignal(false);
   return (
     <details onToggle={(event) => (open.value = event.currentTarget.open)}>
       <summary>Block map as a table</summary>
-      {open.value && <MapRows map={map} />}
+      {open.value && <MapRows map={map} owners={owners} />}
     </details>
   );
 }
 
-function MapRows({ map }: { readonly map: CellMap }) {
-  const rows = summarise(map);
+function MapRows({ map, owners }: TableProps) {
+  const rows = summarise(map, owners);
   return (
     <Scroller label="Block map table">
       <table>
@@ -231,16 +237,26 @@ function readout(card: ImageCard, map: CellMap, cell: number | null, extent: Ext
 }
 
 /** Neighbouring cells of the same make-up in one row. */
-function summarise(map: CellMap): { start: number; length: number; holds: string }[] {
+function summarise(map: CellMap, owners: readonly string[]): { start: number; length: number; holds: string }[] {
   const rows: { start: number; length: number; holds: string }[] = [];
   for (let i = 0; i < map.data.length; i++) {
-    const amounts = ORDER.map((kind) => [kind, map[kind][i] ?? 0] as const).filter(([, amount]) => amount > 0);
+    const amounts = makeUp(map, owners, i).filter(([, amount]) => amount > 0);
     const length = amounts.reduce((sum, [, amount]) => sum + amount, 0);
-    const holds =
-      amounts.length === 1 && amounts[0] ? KINDS[amounts[0][0]] : amounts.map(([kind, n]) => `${bytes(n)} ${KINDS[kind]}`).join(", ");
+    const holds = amounts.length === 1 && amounts[0] ? amounts[0][0] : amounts.map(([what, n]) => `${bytes(n)} ${what}`).join(", ");
     const last = rows.at(-1);
     if (last !== undefined && last.holds === holds && amounts.length === 1) last.length += length;
     else rows.push({ start: i * map.cellBytes, length, holds });
   }
   return rows;
+}
+
+/** What a cell holds in words, and how much of it; the data of a chain by its owners. */
+function makeUp(map: CellMap, owners: readonly string[], i: number): readonly (readonly [string, number])[] {
+  const isOwned = map.owners.length > 0;
+  const plain = ORDER.filter((kind) => !isOwned || kind === "zero" || kind === "hole");
+  const owned = map.owners.flatMap(({ data, packed }, owner) => [
+    [`data of ${owners[owner]}`, data[i] ?? 0] as const,
+    [`compressed data of ${owners[owner]}`, packed[i] ?? 0] as const,
+  ]);
+  return [...owned, ...plain.map((kind) => [KINDS[kind], map[kind][i] ?? 0] as const)];
 }

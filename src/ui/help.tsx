@@ -30,7 +30,7 @@ const FAILURES: readonly (readonly [string, string, readonly string[]])[] = [
     "missing-file",
     "missing-file: another file belongs to this image",
     [
-      "Some images are only a description: the data lies in a second file (web-flat.vmdk, web-s001.vmdk) or in a parent that a snapshot builds on. Spindle asks for each by its exact name; the parent of a VDI is known by its UUID and may have any.",
+      "Some images are only a description: the data lies in a second file (web-flat.vmdk, web-s001.vmdk) or in a parent that a snapshot builds on. Spindle asks for each by its exact name; a parent that is known by its UUID may have any.",
       "Drop the files together, or the whole folder. A page cannot look for neighbouring files by itself.",
     ],
   ],
@@ -118,10 +118,7 @@ export function Help({ section }: { readonly section: string | null }) {
           target cannot carry, and the same command for qemu-img. When it is done it reads the result back and compares every block with the
           source.
         </p>
-        <p>
-          Drop the files that belong together in one go: a VMDK description with its extents, a snapshot with its parent. Shut the virtual
-          machine down first.
-        </p>
+        <p>Drop the files that belong together in one go, or the whole folder of the machine. Shut the virtual machine down first.</p>
         <p>
           A disk inside an archive or a compressed file (OVA, XVA, tar, zip, gz, xz, zst, bz2, lz4) is opened in place; nothing is unpacked
           onto a drive.
@@ -143,6 +140,46 @@ export function Help({ section }: { readonly section: string | null }) {
         </p>
         <p>
           <b>The exact size</b> of a result can be worked out before anything is written; that reads the whole source once.
+        </p>
+      </section>
+      <section>
+        <h2 id="help-chains" tabIndex={-1}>
+          Chains and snapshots
+        </h2>
+        <p>
+          A snapshot is a layer: a file that holds only what was changed since, over the file below it. Drop the folder of the machine, and
+          Spindle puts the layers in order by what they say about each other, whatever their formats, and shows them on one card. The block
+          map has the colours of the layers that own the data.
+        </p>
+        <p>
+          Choose a layer to have the disk as it was when that was the newest. A conversion makes one image of it and all below it. Under
+          Options the layers can be kept instead, one file each, or only what differs from another open image be written.
+        </p>
+        <p>
+          A chain with a file missing is not read: nothing is made up for it. A layer that was changed after another was made over it is
+          told; you can go on, and the result says so too. The right copy of that file is better.
+        </p>
+      </section>
+      <section>
+        <h2 id="help-size" tabIndex={-1}>
+          Another size, less free space
+        </h2>
+        <p>
+          The disk in the result can be larger, or smaller down to where its last partition or file system ends. A GPT follows to the new
+          end. Partitions and file systems are not changed: enlarge them in the guest.
+        </p>
+        <p>
+          <b>Leave out free space</b> reads which blocks ext2, ext3, ext4, FAT and NTFS mark as free and does not write what lies there. A
+          file system that was not shut down cleanly stays whole. What was deleted cannot be recovered from the result.
+        </p>
+      </section>
+      <section>
+        <h2 id="help-targets" tabIndex={-1}>
+          For which target?
+        </h2>
+        <p>
+          A target settles format, kind, size and file name by its published rules, which can be read there with their sources. What it does
+          not take is said before anything is written. When the result is done, the steps to import it are shown.
         </p>
       </section>
       <section>

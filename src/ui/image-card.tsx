@@ -5,7 +5,7 @@ import { JobView } from "./job-view.tsx";
 import { lazily } from "./lazy.tsx";
 import { OpenFailure, PassphraseForm } from "./open-failure.tsx";
 import { Partitions } from "./partition-bar.tsx";
-import { bytes, count, exactBytes, moment } from "./quantities.ts";
+import { bytes, count, exactBytes, moment, readable } from "./quantities.ts";
 import { chainNotes, hindrances } from "./state/chains.ts";
 import { type Entry, isBusy, titleOf } from "./state/entry.ts";
 import { chooseMember, chooseSnapshot, isClosable, removeEntry, stopOpening } from "./state/images.ts";
@@ -49,7 +49,8 @@ export function ImageArticle({ entry }: { readonly entry: Entry }) {
       {failure !== null && <OpenFailure entry={entry} failure={failure} />}
       {failure === null && card === null && hindrances(entry).length === 0 && <Opening entry={entry} />}
       {card !== null && (
-        <div class="columns">
+        // Another layer is being opened: what is typed meanwhile would be lost.
+        <div class="columns" inert={entry.opening.value !== null && isReadable(card)}>
           <div class="source">
             <Facts card={card} entry={entry} />
             {card.locked && <PassphraseForm entry={entry} />}
@@ -165,7 +166,8 @@ function Unreadable({ card }: { readonly card: ImageCard }) {
 }
 
 function Notes({ card, entry }: { readonly card: ImageCard; readonly entry: Entry }) {
-  const others = card.files.filter((name) => name !== card.name);
+  // A chain shows its layers above.
+  const others = entry.chain.value === null ? card.files.filter((name) => name !== card.name) : [];
   const ofChain = chainNotes(entry);
   if (card.notes.length === 0 && others.length === 0 && ofChain.length === 0) return null;
   return (
@@ -174,7 +176,7 @@ function Notes({ card, entry }: { readonly card: ImageCard; readonly entry: Entr
       <ul>
         {others.length > 0 && <li>Reads also from {others.join(", ")}.</li>}
         {ofChain.map((text) => (
-          <li key={text}>{text}</li>
+          <li key={text}>{readable(text)}</li>
         ))}
         {card.notes.map((note) => (
           <li key={note.text} class={note.severity}>

@@ -5,6 +5,7 @@ const KEYS = [
   ["Ctrl+O", "Open files"],
   ["Ctrl+V", "Open files copied in the file manager"],
   ["Enter", "Press the main button"],
+  ["← →", "Move between the layers of a chain; Enter chooses one"],
   ["Esc", "Cancel the running conversion"],
   ["?", "This list"],
 ] as const;

@@ -2,8 +2,8 @@ import { pickFiles } from "../platform/window/pickers.ts";
 import { FailureBox } from "./failure-box.tsx";
 import { lazily } from "./lazy.tsx";
 import type { Entry } from "./state/entry.ts";
-import { kindOf, membersOf, namelessParent, unpacksTooFar } from "./state/failures.ts";
-import { addCompanions, chooseMember, chooseSnapshot, missingName, readAs, reopenEntry, unpackAnyway } from "./state/images.ts";
+import { kindOf, membersOf, missingName, namelessParent, unpacksTooFar } from "./state/failures.ts";
+import { addCompanions, chooseMember, chooseSnapshot, readAs, reopenEntry, unpackAnyway } from "./state/images.ts";
 
 export const PassphraseForm = lazily(() => import("./passphrase-form.tsx").then((module) => module.PassphraseForm));
 const MemberChoice = lazily(() => import("./member-choice.tsx").then((module) => module.MemberChoice));
@@ -39,7 +39,7 @@ function AddMissing({ entry }: { readonly entry: Entry }) {
   };
   return (
     <button type="button" class="primary" data-primary onClick={add}>
-      Add {namelessParent(entry.failure.value) === null ? missingName(entry) : "the parent"}…
+      Add {namelessParent(entry.failure.value) === null ? missingName(entry.failure.value) : "the parent"}…
     </button>
   );
 }

@@ -50,7 +50,7 @@ export function PlanText({ entry, plan, picks, folder }: Props) {
 /** The plan knows the most that can come out; reading and packing it all once tells exactly. */
 function ExactSize({ entry, plan }: { readonly entry: Entry; readonly plan: PlanCard }) {
   const task = entry.exact.value;
-  if (plan.losses.some(({ severity }) => severity === "blocker")) return null;
+  if (entry.shape.value === "layers" || [...plan.changes, ...plan.losses].some(({ severity }) => severity === "blocker")) return null;
   if (task === null) {
     return (
       <p class="exact">

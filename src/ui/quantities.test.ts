@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytes, count, duration, exactBytes, offset, parseSize, percent, rate, share, times, typedSize } from "./quantities.ts";
+import { bytes, count, duration, exactBytes, offset, parseSize, percent, rate, readable, share, times, typedSize } from "./quantities.ts";
 
 const plain = (text: string) => text.replaceAll("\u00a0", " ");
 
@@ -42,6 +42,14 @@ describe("quantities", () => {
     expect(typedSize(count)).toBe(text);
     expect(parseSize(text)).toBe(count);
   });
+
+  it.each([
+    ["The disk grows from 6291456 to 20971520 bytes", "The disk grows from 6 MiB to 20 MiB"],
+    ["20971520 bytes instead of 6291456.", "20 MiB instead of 6 MiB."],
+    ["Partition 1 ends at byte 6291456. It needs 16896 bytes.", "Partition 1 ends at byte 6291456. It needs 16.5 KiB."],
+    ["not 6291457 bytes", "not 6291457 bytes"],
+    ["disk-20971520.raw", "disk-20971520.raw"],
+  ])("reads %j out as %j", (text, expected) => expect(plain(readable(text))).toBe(expected));
 
   it("writes exact bytes and offsets", () => {
     expect(plain(exactBytes(42949672960))).toBe("42,949,672,960 bytes");

@@ -46,12 +46,27 @@ export function parseSize(text: string): number | null {
   return Number.isSafeInteger(bytes) ? bytes : null;
 }
 
+/** The messages of the parts below count in bytes: here stand sizes that can be read, where that loses nothing. Places stay as they are. */
+export function readable(text: string): string {
+  const words = (all: string, before: string, digits: string): string => {
+    const size = typedSize(Number(digits));
+    return /bytes?$/.test(size) ? all : before + size.replace(" ", NBSP);
+  };
+  return text
+    .replace(/\b(from )(\d{4,})(?= to \d+ bytes)/g, words)
+    .replace(/\b(instead of )(\d{4,})\b(?! bytes)/g, words)
+    .replace(/()\b(\d{4,}) bytes\b/g, words);
+}
+
+/** Above it a smaller unit says no more than the number of bytes. */
+const MOST_OF_A_UNIT = 1e5;
+
 /** A size that can be typed in again without loss: "2 GiB", "6.5 MiB", "1234567 bytes". */
 export function typedSize(count: number): string {
   for (let unit = BINARY_UNITS.length - 1; unit > 0; unit--) {
     const value = count / 1024 ** unit;
     const text = String(Number(value.toFixed(3)));
-    if (value >= 1 && Number(text) * 1024 ** unit === count) return `${text} ${BINARY_UNITS[unit]}`;
+    if (value >= 1 && value < MOST_OF_A_UNIT && Number(text) * 1024 ** unit === count) return `${text} ${BINARY_UNITS[unit]}`;
   }
   return `${count} ${count === 1 ? "byte" : "bytes"}`;
 }

@@ -1,5 +1,5 @@
 import { download } from "../platform/window/downloads.ts";
-import type { ImageCard, ResultCard } from "../workers/engine-api.ts";
+import type { ResultCard } from "../workers/engine-api.ts";
 import { useArrivalFocus } from "./arrival-focus.ts";
 import { CopyButton } from "./copy-button.tsx";
 import { lazily } from "./lazy.tsx";
@@ -56,14 +56,7 @@ export function ResultView({ entry, job, result }: { readonly entry: Entry; read
         ))}
         <li>
           <b>The disk in it</b>
-          <ChecksumLine
-            job={job}
-            file="disk"
-            name="BLAKE3"
-            label="BLAKE3 of the disk"
-            known={result.blake3}
-            size={entry.card.value?.size ?? 0}
-          />
+          <ChecksumLine job={job} file="disk" name="BLAKE3" label="BLAKE3 of the disk" known={result.blake3} size={job.plan.size} />
         </li>
       </ul>
       {result.steps !== null && <ImportSteps steps={result.steps} />}
@@ -120,7 +113,7 @@ interface ChecksumProps {
   readonly name: string;
   readonly label: string;
   readonly known: string | null;
-  readonly size: ImageCard["size"];
+  readonly size: number;
 }
 
 function ChecksumLine({ job, file, name, label, known, size }: ChecksumProps) {

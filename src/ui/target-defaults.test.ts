@@ -2,7 +2,14 @@ import { describe, expect, it } from "vitest";
 import type { FormatCard } from "../workers/engine-api.ts";
 import { closingSeconds, defaultTarget, groupTargets, shortName, suggestedStem } from "./target-defaults.ts";
 
-const format = (id: string, ...extensions: string[]): FormatCard => ({ id, label: id, extensions, wraps: false, options: [] });
+const format = (id: string, ...extensions: string[]): FormatCard => ({
+  id,
+  label: id,
+  extensions,
+  wraps: false,
+  options: [],
+  layers: false,
+});
 const gzip: FormatCard = { ...format("gzip", "gz"), wraps: true, options: null };
 const FORMATS = [format("raw", "raw", "img"), format("qcow2", "qcow2"), format("vmdk", "vmdk"), format("vdi", "vdi"), gzip];
 

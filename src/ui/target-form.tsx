@@ -1,9 +1,10 @@
-import type { Loss } from "../core/model.ts";
+import type { Loss } from "../core/target.ts";
 import { canPickOutput } from "../platform/window/pickers.ts";
 import type { PlanCard } from "../workers/engine-api.ts";
 import { CopyButton } from "./copy-button.tsx";
 import { FailureBox } from "./failure-box.tsx";
 import { PlanText } from "./plan-text.tsx";
+import { readable } from "./quantities.ts";
 import { ShapeFields } from "./shape-fields.tsx";
 import { blockedBy, convert } from "./state/conversion.ts";
 import { engine, presetCard } from "./state/engine.ts";
@@ -54,7 +55,7 @@ export function TargetForm({ entry }: { readonly entry: Entry }) {
       <div id={`plan-${entry.key}`}>
         {entry.comparing.value !== null && isUnderWay(entry.comparing.value) && <Comparing entry={entry} work={entry.comparing.value} />}
         {blocked !== null && <p class="hint">{blocked}</p>}
-        {plan !== null && <PlanText entry={entry} plan={plan} picks={picks} folder={folder} />}
+        {plan !== null && blocked === null && <PlanText entry={entry} plan={plan} picks={picks} folder={folder} />}
       </div>
       <Question entry={entry} />
       <ShapeFields entry={entry} />
@@ -118,7 +119,7 @@ function LossList({ title, losses }: { readonly title: string; readonly losses: 
       <ul>
         {losses.map((loss) => (
           <li key={loss.what} class={loss.severity}>
-            <b>{loss.what}</b> {loss.why}
+            <b>{readable(loss.what)}</b> {readable(loss.why)}
           </li>
         ))}
       </ul>

@@ -1,4 +1,4 @@
-import type { TargetOption } from "../core/model.ts";
+import type { TargetOption } from "../core/target.ts";
 import { LayersField } from "./layers-field.tsx";
 import { formatCard, presetCard } from "./state/engine.ts";
 import type { Entry } from "./state/entry.ts";

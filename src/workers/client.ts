@@ -32,7 +32,7 @@ export function startEngine(): Engine {
     output: (job) => alive(remote.output(job)),
     discard: (job) => alive(remote.discard(job)),
     sha256: (job, file, report) => alive(remote.sha256(job, file, callback(report))),
-    blake3: (job, image, report) => alive(remote.blake3(job, image, callback(report))),
+    blake3: (job, request, report) => alive(remote.blake3(job, request, callback(report))),
     check: (job, image, report) => alive(remote.check(job, image, callback(report))),
     compare: (job, first, second, report) => alive(remote.compare(job, first, second, callback(report))),
     rehearse: (job, request, report) => alive(remote.rehearse(job, request, callback(report))),

@@ -1,5 +1,6 @@
 import type { ChainProblem } from "../chains/index.ts";
-import type { CheckReport, Json, Loss, Note, Range, Snapshot, TargetOption } from "../core/model.ts";
+import type { CheckReport, Json, Note, Range, Snapshot } from "../core/model.ts";
+import type { Loss, TargetOption } from "../core/target.ts";
 
 export type { ChainProblem };
 
@@ -59,8 +60,8 @@ export interface Engine {
   discard(job: number): Promise<void>;
   /** SHA-256 of one written file, lower-case hex. */
   sha256(job: number, file: number, report: (progress: Progress) => void): Promise<string>;
-  /** BLAKE3 of the whole virtual disk of an opened image, as `b3sum` prints for its raw form. */
-  blake3(job: number, image: number, report: (progress: Progress) => void): Promise<string>;
+  /** BLAKE3 of the whole virtual disk that a request writes, as `b3sum` prints for its raw form. */
+  blake3(job: number, request: ConvertRequest, report: (progress: Progress) => void): Promise<string>;
   /** Checks an image: its tables, its packed blocks, the checksums it carries. Null: nothing could be wrong with it. */
   check(job: number, image: number, report: (progress: Progress) => void): Promise<CheckCard | null>;
   /** Compares what two opened images show to a guest. */

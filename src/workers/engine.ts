@@ -26,8 +26,19 @@ import type { ConvertRequest, Engine, ImageCard, ResultCard } from "./engine-api
 import { type Found, findAmong } from "./found-chains.ts";
 import { cardOf, resolver } from "./image-card.ts";
 import { createMeter } from "./meter.ts";
+import { tryNetwork } from "./network-attempt.ts";
 import { type JobOutput, openOutput, tidyOutputs } from "./output-place.ts";
-import { importCard, layerNames, overBase, type Prepared, prepare, prepareLayers, presetCards, type Subject } from "./planning.ts";
+import {
+  importCard,
+  layerNames,
+  overBase,
+  type Prepared,
+  prepare,
+  prepareLayers,
+  presetCards,
+  type Subject,
+  shapedFor,
+} from "./planning.ts";
 import { qemuCommand } from "./qemu-command.ts";
 import { startWorkerPorts } from "./worker-ports.ts";
 
@@ -328,9 +339,11 @@ export function createEngine(): Engine {
       }
       return hexText(hash.digest());
     },
-    async blake3(id, image, report) {
-      const { disk } = opened(image);
-      return withJob(id, async (p, signal) => hexText(await hashDisk(disk, { pool: p, breathe }, createMeter(report), signal)));
+    async blake3(id, request, report) {
+      return withJob(id, async (p, signal) => {
+        const { disk } = await shapedFor(subjectOf(request), request, p, compute, signal);
+        return hexText(await hashDisk(disk, { pool: p, breathe }, createMeter(report), signal));
+      });
     },
     async check(id, image, report) {
       const { file, context, format } = opened(image);
@@ -354,21 +367,6 @@ export function createEngine(): Engine {
     tidy: tidyOutputs,
     tryNetwork,
   };
-}
-
-/** A refusal counts only when the browser reports the policy that made it; being offline is not being locked. */
-async function tryNetwork(url: string): Promise<string | null> {
-  const refused = new Promise<string>((resolve) => {
-    const report = (event: Event): void => resolve(`refused by the browser: ${(event as SecurityPolicyViolationEvent).effectiveDirective}`);
-    self.addEventListener("securitypolicyviolation", report, { once: true });
-  });
-  const passed = await fetch(url, { cache: "no-store" }).then(
-    () => true,
-    () => false,
-  );
-  if (passed) return null;
-  const silent = new Promise<null>((resolve) => setTimeout(() => resolve(null), 200));
-  return Promise.race([refused, silent]);
 }
 
 /** Where damage is to be carried on over, a wrong checksum over a whole file does not stop the work; it is told with the result. */

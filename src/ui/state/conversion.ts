@@ -9,12 +9,14 @@ import { dropTask, isUnderWay } from "./tasks.ts";
 
 /** Why the conversion cannot start, in words; null when it can. */
 export function blockedBy(entry: Entry): string | null {
-  if (entry.sizeFault.value !== null) return entry.sizeFault.value;
+  // Until another layer is open, the plan is that of the one before.
+  if (entry.opening.value !== null) return "Opening the chosen disk…";
+  if (entry.sizeFault.value !== null) return "The size below has to be put right first.";
   if (entry.shape.value === "delta" && entry.base.value === null) return "Choose the image that the result is to lie over.";
   const plan = entry.plan.value;
   if (plan === null) return entry.planFailure.value === null ? "Working out the plan…" : "There is no plan: see the error.";
-  const blocker = [...plan.changes, ...plan.losses].find((loss) => loss.severity === "blocker");
-  return blocker === undefined ? null : `${blocker.what}: ${blocker.why}`;
+  const isBlocked = [...plan.changes, ...plan.losses].some((loss) => loss.severity === "blocker");
+  return isBlocked ? "It cannot be done as it is chosen: see above." : null;
 }
 
 /**
@@ -72,7 +74,8 @@ async function toFolder(entry: Entry, request: ConvertRequest, plan: PlanCard): 
 function sources(entry: Entry): readonly FileSystemFileHandle[] {
   const used = new Set(entry.card.value?.files ?? []);
   const companions = entry.companions.value.filter((one) => used.has(one.file.name));
-  return [entry.given.value, ...companions].flatMap((one) => (one.handle === null ? [] : [one.handle]));
+  const own = [entry.given.value, ...companions].flatMap((one) => (one.handle === null ? [] : [one.handle]));
+  return entry.base.value === null ? own : [...own, ...sources(entry.base.value)];
 }
 
 /** Opens more files with a finished job's settings. Within a click. */

@@ -1,5 +1,5 @@
 import { type ReadonlySignal, type Signal, signal } from "@preact/signals";
-import type { Loss } from "../../core/model.ts";
+import type { Loss } from "../../core/target.ts";
 import type { GivenFile } from "../../platform/window/given-file.ts";
 import type {
   CheckCard,

@@ -156,6 +156,12 @@ function textOf(failure: unknown, kind: FailureKind): string {
   return plain ?? text.replaceAll(TERMINAL_HINT, "");
 }
 
+/** The last part of the name of the file that is missing. */
+export function missingName(failure: unknown): string | undefined {
+  const { code, needs } = known(failure);
+  return code === "missing-file" && typeof needs === "string" ? needs.split(/[\\/]/).at(-1) : undefined;
+}
+
 /** The UUID of a missing parent of which nothing else is known. */
 export function namelessParent(failure: unknown): string | null {
   const { code, needs } = known(failure);

@@ -3,15 +3,14 @@ import type { GivenFile, GivenFiles } from "../../platform/window/given-file.ts"
 import type { FoundCard, ImageCard, OpenOptions, Progress } from "../../workers/engine-api.ts";
 import { defaultTarget, formatNamed } from "../target-defaults.ts";
 import { announce } from "./announcements.ts";
-import { fileOf, filesOf, findImages, hindrances, namelessNeed, neededBy, withFiles } from "./chains.ts";
+import { fileOf, filesOf, findImages, findWithOpen, hindrances, namelessNeed, neededBy, withFiles } from "./chains.ts";
 import { engine, formats, loadFormats, nextJobNumber } from "./engine.ts";
 import { type ChainState, type Entry, isBusy, makeEntry, type Settings, titleOf } from "./entry.ts";
-import { choicesOf, kindOf, membersOf } from "./failures.ts";
+import { choicesOf, kindOf, membersOf, missingName } from "./failures.ts";
 import { currentFile } from "./handles.ts";
 import { isUnsaved, leaveOutputs } from "./outputs.ts";
 import { rememberOpened } from "./recents.ts";
-import { forgetRepair, targets, watchPlan, wholeDisk } from "./target.ts";
-import { dropTask } from "./tasks.ts";
+import { endWork, targets, watchPlan, wholeDisk } from "./target.ts";
 
 /** Some images are folders: these files in them are what is opened. */
 const BUNDLE_FILES = /^(DiskDescriptor\.xml|Info\.plist)$/;
@@ -35,8 +34,12 @@ export async function addFiles(given: GivenFiles, settings: Settings | null = nu
   for (const entry of helped.entries) await openEntry(entry);
   const shown = new Set(entries.value.flatMap(({ chain }) => (chain.value === null ? [] : [...filesOf(chain.value)])));
   const fresh = given.files.filter(({ file }) => !helped.wanted.has(file.name.toLowerCase()) && !shown.has(file));
-  const added = cardsFor(fresh, await findImages(fresh), given, settings);
+  const isOpen = ({ chain, member, job }: Entry): boolean => chain.value === null && member.value === "" && !isBusy(job.value);
+  const open = entries.value.filter(isOpen).map((entry) => entry.given.value);
+  const { files, found } = await findWithOpen(fresh, open);
+  const added = cardsFor(files, fresh.length, found, given, settings);
   entries.value = [...entries.value, ...added];
+  for (const { chain } of added) if (chain.value !== null) dropCardsOf(chain.value);
   if (given.folder && added.length === 0 && helped.entries.length === 0) announce("No disk image was found in the folder.");
   // Descriptors are small: opened first, they claim their extents before those are read for nothing.
   const order = [...added].sort((one, other) => one.given.value.file.size - other.given.value.file.size);
@@ -47,23 +50,23 @@ export async function addFiles(given: GivenFiles, settings: Settings | null = nu
   return [...helped.entries, ...added.filter((entry) => entries.value.includes(entry))];
 }
 
-/** In the order in which their files were given. */
-function cardsFor(files: readonly GivenFile[], found: FoundCard, given: GivenFiles, settings: Settings | null): Entry[] {
+/** In the order in which their files were given; none for what has nothing to do with the first `fresh` files. */
+function cardsFor(files: readonly GivenFile[], fresh: number, found: FoundCard, given: GivenFiles, settings: Settings | null): Entry[] {
   const { search, trees, alone, others } = found;
   const cards: { readonly place: number; readonly entry: Entry }[] = [];
   const add = (place: number, chain: ChainState | null): void => {
     const one = files[place] as GivenFile;
-    const companions = given.files.filter((other) => other !== one);
+    const companions = (chain?.files ?? given.files).filter((other) => other !== one);
     cards.push({ place, entry: makeEntry(one, companions, settings, given.folder, chain) });
   };
   for (const tree of trees) {
     const current = tree.layers.find(({ id }) => id === tree.current);
-    if (current !== undefined) add(current.file, { search, tree, files });
+    if (current !== undefined && tree.layers.some(({ file }) => file < fresh)) add(current.file, { search, tree, files });
   }
-  if (trees.length === 0) void engine().forget(search);
+  if (cards.length === 0) void engine().forget(search);
   // In a folder lies much that has nothing to do with disks.
   const asked = given.folder ? others.filter((place) => mayHoldImage(files[place] as GivenFile)) : others;
-  for (const place of [...alone, ...asked]) add(place, null);
+  for (const place of [...alone, ...asked]) if (place < fresh) add(place, null);
   return cards.sort((a, b) => a.place - b.place).map(({ entry }) => entry);
 }
 
@@ -84,15 +87,9 @@ function helpWaiting(files: readonly GivenFile[]): { readonly entries: readonly 
 
 /** The last parts of the names that a card's image asks for: a file is given by name, without its folder. */
 function missingNames(entry: Entry): readonly string[] {
-  const own = missingName(entry);
+  const own = missingName(entry.failure.value);
   const needed = hindrances(entry).flatMap((problem) => neededBy(problem) ?? []);
   return own === undefined ? needed : [own, ...needed];
-}
-
-export function missingName(entry: Entry): string | undefined {
-  const failure = entry.failure.value as { readonly code?: unknown; readonly needs?: unknown } | null;
-  if (failure?.code !== "missing-file" || typeof failure.needs !== "string") return undefined;
-  return failure.needs.split(/[\\/]/).at(-1);
 }
 
 function mayHoldImage({ file }: GivenFile): boolean {
@@ -141,8 +138,13 @@ async function findAgain(entry: Entry, before: ChainState): Promise<void> {
   entry.point.value = layer?.id ?? tree.current;
   forgetSearch(before);
   takePoint(entry);
-  const used = filesOf({ search, tree, files: before.files });
-  for (const other of entries.value) if (other !== entry && used.has(other.given.value.file)) removeEntry(other);
+  dropCardsOf({ search, tree, files: before.files });
+}
+
+/** The cards that files have of their own though they are layers of this chain. */
+function dropCardsOf(chain: ChainState): void {
+  const used = filesOf(chain);
+  for (const other of entries.value) if (other.chain.value === null && used.has(other.given.value.file)) removeEntry(other);
 }
 
 /** The card is about the file of its point in time. */
@@ -168,13 +170,15 @@ export function choosePoint(entry: Entry, id: number): Promise<void> {
   return entry.card.value === null || hindrances(entry).length > 0 ? openEntry(entry) : changeOver(entry);
 }
 
-/** Opens another layer; until that is done the card stays as it is. */
+/** Opens another layer; until that is done the card stays as it is, and what is unfolded on it does so afterwards. */
 async function changeOver(entry: Entry): Promise<void> {
   try {
     const card = await read(entry, entry.passphrase.value);
     if (card === null) return;
-    await closeCard(entry);
+    const before = entry.card.value;
+    endWork(entry);
     await show(entry, card);
+    if (before !== null) await engine().close(before.image);
   } catch (failure) {
     await closeCard(entry);
     fail(entry, failure);
@@ -261,14 +265,8 @@ function fail(entry: Entry, failure: unknown): void {
 /** Ends what is done with the card's image, and the image. */
 async function closeCard(entry: Entry): Promise<void> {
   const card = entry.card.value;
-  dropTask(entry.check);
-  dropTask(entry.comparison);
-  dropTask(entry.exact);
+  endWork(entry);
   entry.card.value = null;
-  entry.limits.value = null;
-  entry.size.value = null;
-  entry.sizeFault.value = null;
-  forgetRepair(entry);
   if (card !== null) await engine().close(card.image);
 }
 

@@ -68,7 +68,7 @@ export async function computeChecksum(job: Job, file: number | "disk"): Promise<
   const report = (progress: Progress) => put({ progress, text: null, failure: null });
   try {
     const text =
-      file === "disk" ? await engine().blake3(nextJobNumber(), job.request.image, report) : await engine().sha256(job.number, file, report);
+      file === "disk" ? await engine().blake3(nextJobNumber(), job.request, report) : await engine().sha256(job.number, file, report);
     put({ progress: null, text, failure: null });
   } catch (failure) {
     put({ progress: null, text: null, failure });

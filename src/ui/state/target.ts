@@ -16,10 +16,15 @@ export function isReadable(card: ImageCard): boolean {
 
 export function outputStem(entry: Entry): string {
   const { extension } = entry;
-  if (entry.stem.value !== null || entry.preset.value === "")
-    return entry.stem.value ?? suggestedStem(sourceName(entry), extension.value, formats.value);
+  if (entry.stem.value !== null || entry.preset.value === "") return entry.stem.value ?? defaultStem(entry, extension.value);
   const name = entry.plan.value?.files[0] ?? "";
   return name.endsWith(`.${extension.value}`) ? name.slice(0, -extension.value.length - 1) : name;
+}
+
+/** After the source; never the source's own name, nor that of the base. */
+function defaultStem(entry: Entry, extension: string): string {
+  const stem = suggestedStem(sourceName(entry), extension, formats.value);
+  return entry.base.value?.given.value.file.name.toLowerCase() === `${stem}.${extension}`.toLowerCase() ? `${stem}-delta` : stem;
 }
 
 /** The file, or the disk in it that was chosen; without the folders that archives put before their names. */
@@ -67,7 +72,7 @@ export function watchPlan(entry: Entry): () => void {
     const ask = async () => {
       const preset = presetCard(request.preset ?? "");
       const extension = await engine().extension(request.format, { ...preset?.options, ...request.options });
-      const stem = chosenStem ?? (preset === undefined ? suggestedStem(sourceName(entry), extension, formats.value) : "");
+      const stem = chosenStem ?? (preset === undefined ? defaultStem(entry, extension) : "");
       if (request.base !== undefined && !(await isCompared(entry, card.image, request.base))) return;
       const plan = await engine().plan({ ...request, name: stem === "" ? "" : `${stem}.${extension}` });
       if (asked !== latest) return;
@@ -105,6 +110,17 @@ export function forgetRepair(entry: Entry): void {
   if (entry.repair.value === null) return;
   entry.repair.value = null;
   entry.stem.value = null;
+}
+
+/** What was found out or asked about one image does not hold for the next. */
+export function endWork(entry: Entry): void {
+  dropTask(entry.check);
+  dropTask(entry.comparison);
+  dropTask(entry.exact);
+  entry.limits.value = null;
+  entry.size.value = null;
+  entry.sizeFault.value = null;
+  forgetRepair(entry);
 }
 
 export function chooseFormat(entry: Entry, format: string): void {
