@@ -66,7 +66,7 @@ const scripts = () => readdirSync("dist/page/assets").filter((name) => /\.worker
 async function expectSilence(page: Page): Promise<void> {
   await page.evaluate(tryFromPage, { origin: address(other), from: "page" });
   const [engine] = page.workers();
-  expect(engine?.url()).toContain("engine.worker");
+  expect(engine?.url()).toContain("entry.worker");
   await engine?.evaluate(tryFromWorker, { origin: address(other), from: "engine" });
   expect(scripts().length).toBeGreaterThan(1);
   for (const script of scripts()) await tryInWorker(page, `/assets/${script}`, "module", script);

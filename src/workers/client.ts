@@ -4,7 +4,7 @@ import { proxy, wrap } from "./rpc.ts";
 
 /** Starts the engine worker. Its remote must be kept for the life of the page (a collected proxy closes its port). */
 export function startEngine(): Engine {
-  const worker = new Worker(new URL("./engine.worker.ts", import.meta.url), { type: "module", name: "engine" });
+  const worker = new Worker(new URL("./entry.worker.ts", import.meta.url), { type: "module", name: "engine" });
   const remote = wrap<Engine>(worker) as unknown as Engine;
   /** Never resolves: a call to an engine that has died must not wait for ever. */
   const death = new Promise<never>((_, reject) => {

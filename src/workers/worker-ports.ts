@@ -8,7 +8,8 @@ export function startWorkerPorts(count = Math.min(navigator.hardwareConcurrency,
 }
 
 function startWorker(name: string): WorkerPort {
-  const worker = new Worker(new URL("./block.worker.ts", import.meta.url), { type: "module", name });
+  // The script that this engine was started with (see entry.worker.ts).
+  const worker = new Worker(self.location.href, { type: "module", name });
   return {
     post: (message, transfer) => worker.postMessage(message, [...transfer]),
     onMessage: (handler) => {
