@@ -115,9 +115,6 @@ export async function detectFormat(file: ByteSource, formatId?: string): Promise
   return detect(await file.read(0, length), await file.read(file.size - length, length));
 }
 
-/** Whether a parent is known by its identity alone: a VDI states no name, and the one that its reader makes up is VirtualBox's for snapshots. */
-export const isNameless = ({ role, name, id }: FileReference): boolean => role === "parent" && id !== null && name === `{${id}}.vdi`;
-
 /** What to say when there is none. `where`: what was looked through, with a verb: “was not given”. */
 export const missingIdentity = (child: string, { id, name }: FileReference, where: string): DiskError =>
   new DiskError("missing-file", `${child} is a layer over the VDI whose UUID is ${id} (its file may have any name), which ${where}`, {

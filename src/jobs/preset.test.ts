@@ -52,9 +52,11 @@ describe("a preset applied to a disk", () => {
     expect(applyPreset("parallels", odd).size).toBe(100 * MIB);
     expect(applyPreset("libvirt", odd).size).toBe(odd.size);
     expect(applyPreset("libvirt", { ...odd, size: 513, sector: 4096 }).size).toBe(4096);
-    const growth = applyPreset("gce", odd).losses.filter(({ what }) => what === `The disk grows by ${GIB - odd.size} bytes`);
+    const growth = applyPreset("gce", odd).losses.filter(
+      ({ why }) => why === `Google Compute Engine takes ${GIB} bytes, the next size after ${odd.size}.`,
+    );
     expect(growth.map(({ severity }) => severity)).toEqual(["note"]);
-    expect(applyPreset("gce", HYBRID).losses.some(({ what }) => what.includes("grows"))).toBe(false);
+    expect(applyPreset("gce", HYBRID).losses.some(({ what }) => what.includes("size becomes"))).toBe(false);
   });
 
   test("holds a given name against the target's rule", () => {

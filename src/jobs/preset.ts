@@ -31,7 +31,7 @@ export function applyPreset(id: string, facts: DiskFacts, name?: string): Preset
     losses: [
       ...nameLosses(preset, fileName),
       ...sectorLosses(preset, facts),
-      ...growthLosses(preset, facts.size, size),
+      ...sizeLosses(preset, facts.size, size),
       ...preset.losses(facts),
     ],
     steps: preset.steps(fileName, facts),
@@ -68,8 +68,7 @@ function sectorLosses({ label, largeSectors }: Preset, { sector }: DiskFacts): r
   return [{ what: `The disk has sectors of ${sector} bytes`, why, severity: "blocker" }];
 }
 
-function growthLosses({ label }: Preset, from: number, to: number): readonly Loss[] {
+function sizeLosses({ label }: Preset, from: number, to: number): readonly Loss[] {
   if (to === from) return [];
-  const why = `${label} takes such sizes only: ${to} bytes instead of ${from}. The new space is empty and comes after all partitions.`;
-  return [{ what: `The disk grows by ${to - from} bytes`, why, severity: "note" }];
+  return [{ what: "The size becomes another", why: `${label} takes ${to} bytes, the next size after ${from}.`, severity: "note" }];
 }

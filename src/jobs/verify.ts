@@ -1,8 +1,9 @@
+import { isNamedById } from "../chains/index.ts";
 import { DiskError } from "../core/errors.ts";
 import { plainName } from "../core/file-name.ts";
 import type { ByteSource, FileReference, Range, Volume } from "../core/model.ts";
 import type { BlockPool, Compute } from "../core/ports.ts";
-import { isNameless, openImage } from "../formats/registry.ts";
+import { openImage } from "../formats/registry.ts";
 import type { Over } from "./delta.ts";
 import { createDigest, type DiskDigest, REGION } from "./digest.ts";
 import { attachDisk, createDisk, type Disk } from "./disk.ts";
@@ -86,7 +87,7 @@ function openDelta(main: ByteSource, delta: Volume, over: Over, { mergeLayers }:
   const { name, identity } = over.base;
   const parent = delta.parent;
   const isOver = (stated: FileReference): boolean =>
-    (isNameless(stated) || plainName(stated.name) === name) && (stated.id === null || stated.id === identity);
+    (isNamedById(stated) || plainName(stated.name) === name) && (stated.id === null || stated.id === identity);
   if (parent === null || !isOver(parent))
     throw new DiskError("io", `${main.name}: written over “${parent?.name}” (${parent?.id}) instead of “${name}” (${identity})`, {
       file: main.name,
