@@ -1,5 +1,5 @@
 import { readdir, realpath, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { DiskError } from "../core/errors.ts";
 import { plainName } from "../core/file-name.ts";
 import type { ByteSource, OpenContext } from "../core/model.ts";
@@ -28,9 +28,9 @@ const IN_FOLDER = /^\w[\w .-]*\/\w[\w .-]*$/;
 const MOST_CANDIDATES = 10_000;
 
 /**
- * Where the files that an image names are looked for: beside it, then in the folders that the user names, by their plain names (or, as
- * bundles name their parts, in a folder beside it). Other paths, URLs and protocol prefixes inside an image never reach the file
- * system, and neither does a link that leads out of its folder.
+ * Where the files that an image names are looked for: beside it, then in the folders that the user names (first in the one among them
+ * that the image states), by their plain names (or, as bundles name their parts, in a folder beside it). Other paths, URLs and protocol
+ * prefixes inside an image never reach the file system, and neither does a link that leads out of its folder.
  */
 export async function lookBeside(
   path: string,
@@ -55,7 +55,7 @@ export async function lookBeside(
       if (inFolder !== null && inFolder === join(await realpath(own), reference.name)) return openFile(join(own, reference.name));
       const name = plainName(reference.name);
       if (name === "") return null;
-      for (const folder of folders) {
+      for (const folder of await meantFirst(folders, own, dirname(reference.name))) {
         const found = await byName(folder, name);
         if (found === null) continue;
         if (name !== reference.name.replace(/^\.[/\\]/, ""))
@@ -77,6 +77,14 @@ export async function lookBeside(
       return sources;
     },
   };
+}
+
+/** The folders, before the others those that the image states, which lies in `own`. What it states is compared, never looked up. */
+async function meantFirst(folders: readonly string[], own: string, stated: string): Promise<readonly string[]> {
+  const wanted = [resolve(own, stated), resolve(await realpath(own), stated)];
+  const meant: string[] = [];
+  for (const folder of folders) if (wanted.includes(resolve(folder)) || wanted.includes(await realpath(folder))) meant.push(folder);
+  return [...meant, ...folders.filter((folder) => !meant.includes(folder))];
 }
 
 /** A file that is opened for each read alone: of many that are looked at, few are used. */

@@ -53,6 +53,11 @@ export const convert: Verb = {
     const given = parseArguments(words, OPTIONS);
     const preset = given.value("preset");
     if (preset !== undefined && given.value("to") !== undefined) throw new DiskError("usage", "--preset chooses the format: leave -O out");
+    if (preset !== undefined && given.value("base") !== undefined)
+      throw new DiskError(
+        "usage",
+        "--preset makes a disk that the target takes by itself, and a layer needs its base: leave one of -B and --preset out",
+      );
     const wanted = preset === undefined ? (given.value("to") ?? "raw") : presetById(preset).format;
     if (asksForOptions(given.list("options"))) {
       printText(formatHelp(wanted));
@@ -124,6 +129,7 @@ async function writeChain({ disk, request, target }: Order, given: Arguments, se
   const names = disk.chain.map((_, i) => (i === disk.chain.length - 1 ? basename(target) : `${stem}-${i + 1}${extension}`));
   for (const note of disk.notes) if (note.severity === "warning") printRemark(`warning: ${note.text}`);
   const folder = dirname(target);
+  await requireOutputs(names.map((name) => join(folder, name)).toReversed(), session);
   const report = given.has("progress") ? printProgress() : () => {};
   const onPlan = (plan: ConvertPlan) => announce(plan, folder, [], session);
   const results = await convertChain(disk, { ...request, names }, portsIn(folder, session), onPlan, report, session.signal);
@@ -137,11 +143,9 @@ function splitExtension(name: string): [stem: string, extension: string] {
   return dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
 }
 
-/** Refuses to write over what is read or was not named, and says what the target cannot carry. */
+/** Refuses what must not be written over, and says what the target cannot carry. */
 async function announce(plan: ConvertPlan, folder: string, reports: readonly string[], session: Session): Promise<void> {
-  const outputs = [...plan.files.map((name) => join(folder, name)), ...reports];
-  for (const output of outputs) await requireOtherFile(output, await session.openedPaths());
-  await requireFree(outputs);
+  await requireOutputs([...plan.files.map((name) => join(folder, name)), ...reports], session);
   const blocked = plan.losses.some((loss) => loss.severity === "blocker");
   for (const loss of blocked ? [] : plan.losses) printRemark(`note: ${loss.what}: ${loss.why}`);
 }
@@ -152,6 +156,12 @@ const portsIn = (folder: string, session: Session): ConvertPorts => ({
   createSink: (files) => createFileSink(folder, files, () => session.checkUnchanged()),
   breathe: () => new Promise<void>((resolve) => setImmediate(resolve)),
 });
+
+/** Refuses to write over what is read, or over what was not named: of the outputs, the first is. */
+async function requireOutputs(outputs: readonly string[], session: Session): Promise<void> {
+  for (const output of outputs) await requireOtherFile(output, await session.openedPaths());
+  await requireFree(outputs);
+}
 
 /** A file that the user did not name is replaced only together with the one that was named: it belongs to that image. */
 async function requireFree([main, ...others]: readonly string[]): Promise<void> {

@@ -39,13 +39,16 @@ async function main(words: readonly string[]): Promise<number> {
   }
 }
 
+/** Where an image states a folder, which is not looked in unless the user names it. */
+const ELSEWHERE = " (other folders than the image's are looked in with --look-in DIR)";
+
 /** Errors a user can meet are one line; anything else is a defect of ours and shows where it happened. */
 function oneLine(error: unknown): string {
   if (error instanceof DiskError) {
-    const { file, at, message } = error;
+    const { file, at, message, code, needs } = error;
     const named = file === undefined || message.includes(file) ? message : `${file}: ${message}`;
     const place = at === undefined ? "" : ` [${file === undefined ? "" : `${file} `}@ ${at}]`;
-    return `${named}${place}`;
+    return `${named}${place}${code === "missing-file" && /[/\\]/.test(needs ?? "") ? ELSEWHERE : ""}`;
   }
   return error instanceof Error ? (error.stack ?? error.message).replaceAll(/\s*\n\s*/g, " | ") : String(error);
 }

@@ -1,10 +1,11 @@
 import { DiskError } from "../core/errors.ts";
+import type { Loss } from "../core/target.ts";
 import { formatById } from "../formats/registry.ts";
 import { diskAt } from "./chain.ts";
 import { type ConvertPlan, type ConvertPorts, type ConvertRequest, type ConvertResult, planConvert, runConvert } from "./convert.ts";
 import type { Disk } from "./disk.ts";
 import type { Report } from "./progress.ts";
-import { targetOf } from "./target.ts";
+import { lossesOf, readOptions, targetOf } from "./target.ts";
 
 /** A chain is written as a chain: the base whole, every other layer as a delta over the one below it. */
 export interface ChainRequest extends Omit<ConvertRequest, "name" | "over"> {
@@ -14,7 +15,8 @@ export interface ChainRequest extends Omit<ConvertRequest, "name" | "over"> {
 
 /**
  * Writes layer by layer, from the base on; each is planned when the one below it is written, because it states that one's identity.
- * `onPlan` sees each plan before its work starts and may refuse it by throwing. A failure leaves the layers that were finished before it.
+ * `onPlan` sees each plan before its work starts and may refuse it by throwing. A failure leaves the layers that were finished before it;
+ * what sizes, names and options alone rule out is refused before the first.
  */
 export async function convertChain(
   disk: Disk,
@@ -28,6 +30,8 @@ export async function convertChain(
     throw new DiskError("usage", `the chain has ${disk.chain.length} layers, and ${names.length} names were given`);
   if (targetOf(formatById(request.format)).overBase === undefined && names.length > 1)
     throw new DiskError("usage", `${request.format} has no layers: a chain cannot be kept in it`);
+  const blocker = layerLosses(disk, { names, ...request }, ports).find(({ severity }) => severity === "blocker");
+  if (blocker !== undefined) throw new DiskError("limit", `${blocker.what}: ${blocker.why}`);
   const results: ConvertResult[] = [];
   for (const [i, name] of names.entries()) {
     const level = disk.chain.length - 1 - i;
@@ -38,4 +42,20 @@ export async function convertChain(
     results.push(await runConvert(plan, ports, report, signal));
   }
   return results;
+}
+
+/** Identities such as a base could have: the real one is known when the base is written. */
+const SOME_CID = "01234567";
+const SOME_UUID = "01234567-89ab-4cde-8f01-23456789abcd";
+
+/** What the format does not take or carry of the layers above the base, as far as that is known before the base is written. */
+function layerLosses(disk: Disk, { names, format, options }: ChainRequest, ports: Pick<ConvertPorts, "compute">): readonly Loss[] {
+  const target = targetOf(formatById(format));
+  const given = readOptions(target, options);
+  const identity = given["id"] || (format === "vmdk" ? SOME_CID : SOME_UUID);
+  const layers = names.map((name, i) => ({ name, size: diskAt(disk, names.length - 1 - i, ports.compute).size }));
+  return layers.slice(1).flatMap((layer, i) => {
+    const base = { ...(layers[i] as (typeof layers)[number]), format, identity, details: {} };
+    return lossesOf(target, { ...layer, options: given, identity: new Uint8Array(16).fill(1), base });
+  });
 }
