@@ -42,8 +42,12 @@ export interface ImageWriter {
   put(index: number, block: Block): Iterable<Write>;
   /** Writers of deltas: like `put`, for a unit that reads as zero whatever the base holds. */
   putZero?(index: number): Iterable<Write>;
-  /** Tables and headers, lazily (a table may be large), and each file's final size, which is right when all writes have been taken. Called once. */
-  end(): { readonly writes: Iterable<Write>; readonly sizes: readonly number[] };
+  /**
+   * Tables and headers, lazily (a table may be large), and each file's final size, which is right when all writes have been taken. Called
+   * once. `identity`: 16 bytes derived from all of the disk's content, of which ids that are written only now are made; absent, and for
+   * ids that a stream has stated before: `TargetSpec.identity`.
+   */
+  end(identity?: Uint8Array): { readonly writes: Iterable<Write>; readonly sizes: readonly number[] };
 }
 
 export interface TargetOption {
@@ -83,7 +87,7 @@ export interface TargetSpec {
   readonly name: string;
   /** Every option of the format, by name; `readOptions` fills in the defaults. */
   readonly options: Readonly<Record<string, string>>;
-  /** 16 bytes derived from the disk's content: the seed of every id the format needs, so that output is reproducible. */
+  /** 16 bytes derived from the disk's size, beginning and end: the seed of ids that have to be stated first, so that output is reproducible. */
   readonly identity: Uint8Array;
   /** The image is to be a delta over this one. Only for formats with `overBase`, and bases that it takes. */
   readonly base?: Base | undefined;

@@ -239,7 +239,7 @@ async function writeImage(
   plan: ConvertPlan,
   writer: ImageWriter,
   sink: Pick<ImageSink, "write">,
-  ports: Pick<ConvertPorts, "pool">,
+  ports: Pick<ConvertPorts, "pool" | "compute">,
   report: Report,
   signal: AbortSignal,
 ): Promise<Written> {
@@ -291,7 +291,7 @@ async function writeImage(
     attached.detach();
   }
   if (units !== null) for await (const writes of units.rest()) await carryOut(writes);
-  const { writes, sizes } = writer.end();
+  const { writes, sizes } = writer.end(digest.identity(plan.spec.identity, ports.compute.hash("sha256")));
   await carryOut(writes);
   return { unit: writer.unit, sizes, logicalBytes: sizes.reduce((sum, size) => sum + size, 0), bytes, digest, hash, lost: joinLost(lost) };
 }

@@ -1,3 +1,5 @@
+import type { RunningHash } from "../core/ports.ts";
+
 /** Mismatches are located to this much of the disk, then byte by byte. */
 export const REGION = 64 << 20;
 
@@ -12,6 +14,8 @@ export interface DiskDigest {
   /** Start of the first region that differs; null when the disks are equal. */
   firstDifference(other: DiskDigest): number | null;
   readonly regions: ReadonlyMap<number, Uint32Array>;
+  /** 16 bytes that stand for `seed` and these contents. */
+  identity(seed: Uint8Array, hash: RunningHash): Uint8Array;
 }
 
 export function createDigest(): DiskDigest {
@@ -26,6 +30,14 @@ export function createDigest(): DiskDigest {
         regions.set(region, sum);
         for (let w = 0; w < 8; w++) sum[w] = (sum[w] as number) + (words[i * 8 + w] as number);
       });
+    },
+    identity(seed, hash) {
+      hash.update(seed);
+      for (const [region, sum] of [...regions].sort(([a], [b]) => a - b)) {
+        hash.update(new Uint8Array(Float64Array.of(region).buffer));
+        hash.update(new Uint8Array(sum.buffer));
+      }
+      return hash.digest().slice(0, 16);
     },
     firstDifference(other) {
       const all = [...new Set([...regions.keys(), ...other.regions.keys()])].sort((a, b) => a - b);

@@ -31,9 +31,8 @@ const WRITE_ENTRIES = ALIGNMENT / ENTRY_BYTES;
  * Static: every block has its place. The map comes last but for the header, so that a file cut off in writing is no VDI.
  */
 export function createVdi(spec: TargetSpec): ImageWriter {
-  const { size, name, options, identity, base } = spec;
-  const uuid = idOf({ options, identity });
-  if (uuid === null) throw new DiskError("usage", `vdi: id is “${options["id"]}”, expected a UUID`);
+  const { size, name, options, base } = spec;
+  if (idOf(spec) === null) throw new DiskError("usage", `vdi: id is “${options["id"]}”, expected a UUID`);
   const [fault] = base === undefined ? [] : baseFaults(base, spec);
   if (fault !== undefined) throw new DiskError("usage", `vdi: ${fault}`);
   const isStatic = options["static"] === "on";
@@ -74,7 +73,7 @@ export function createVdi(spec: TargetSpec): ImageWriter {
       zeroed.add(index);
       return [];
     },
-    end() {
+    end(identity = spec.identity) {
       const blocksAllocated = isStatic ? blocks : used;
       const header = Header.write({
         text: padded(TEXT, 64),
@@ -97,7 +96,7 @@ export function createVdi(spec: TargetSpec): ImageWriter {
         blockExtra: 0,
         blocks,
         blocksAllocated,
-        uuid,
+        uuid: idOf({ options, identity }) as Uint8Array,
         modifyUuid: stateId(identity),
         parentUuid: guidOf(base?.identity),
         parentModifyUuid: guidOf(base?.version),

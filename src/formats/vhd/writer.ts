@@ -37,11 +37,14 @@ const WRITE_ENTRIES = (1 << 20) / ENTRY_BYTES;
  */
 export function createVhd(target: TargetSpec): ImageWriter {
   const spec = readSpec(target);
-  return spec.isFixed ? fixedWriter(spec) : sparseWriter(spec);
+  const footer = (identity = target.identity) => footerOf(readSpec({ ...target, identity }));
+  return spec.isFixed ? fixedWriter(spec, footer) : sparseWriter(spec, footer);
 }
 
-function fixedWriter(spec: VhdSpec): ImageWriter {
-  const { name, size } = spec;
+/** The footer with ids made of an identity. */
+type FooterFor = (identity?: Uint8Array) => Uint8Array<ArrayBuffer>;
+
+function fixedWriter({ name, size }: VhdSpec, footerFor: FooterFor): ImageWriter {
   return {
     unit: BLOCK_BYTES,
     files: [name],
@@ -52,11 +55,11 @@ function fixedWriter(spec: VhdSpec): ImageWriter {
       const at = index * BLOCK_BYTES;
       return [{ file: 0, at, bytes: block.bytes.subarray(0, Math.min(BLOCK_BYTES, size - at)) }];
     },
-    end: () => ({ writes: [{ file: 0, at: size, bytes: footerOf(spec) }], sizes: [size + Footer.bytes] }),
+    end: (identity) => ({ writes: [{ file: 0, at: size, bytes: footerFor(identity) }], sizes: [size + Footer.bytes] }),
   };
 }
 
-function sparseWriter(spec: VhdSpec): ImageWriter {
+function sparseWriter(spec: VhdSpec, footerFor: FooterFor): ImageWriter {
   const { name, blocks } = spec;
   const tableBytes = Math.ceil((blocks * ENTRY_BYTES) / SECTOR) * SECTOR;
   const stride = BITMAP_BYTES + BLOCK_BYTES;
@@ -100,8 +103,8 @@ function sparseWriter(spec: VhdSpec): ImageWriter {
     },
     // The format has no other way to say that sectors are zero; what is not written of a file is.
     putZero: (index) => [reserve(index).announced],
-    end() {
-      const footer = footerOf(spec);
+    end(identity) {
+      const footer = footerFor(identity);
       const footerAt = blockAt(used);
       function* writes(): Generator<Write> {
         yield* table();

@@ -66,9 +66,9 @@ export function createVhdx(spec: TargetSpec, compute: Compute): ImageWriter {
       enter(index, "zeros");
       return [];
     },
-    end() {
+    end(identity = spec.identity) {
       const sizes = [dataAt + (isFixed ? blocks : used) * blockBytes];
-      return { writes: tables(spec, layout, present, compute), sizes };
+      return { writes: tables({ ...spec, identity }, layout, present, compute), sizes };
     },
   };
 }

@@ -1,6 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
 import type { Block, ImageWriter, Write } from "../../core/target.ts";
-import { describe, extentsOf, type NewExtent, type VmdkSpec } from "./options.ts";
+import { describe, extentsOf, type NewExtent, type VmdkSpec, withIdentity } from "./options.ts";
 import { SECTOR } from "./spec.ts";
 
 const UNIT = 64 << 10;
@@ -12,12 +12,12 @@ export class FlatWriter implements ImageWriter {
   readonly encoding = null;
   readonly sequential = false;
   readonly #extents: readonly NewExtent[];
-  readonly #descriptor: Uint8Array;
+  readonly #spec: VmdkSpec;
 
   constructor(spec: VmdkSpec) {
     this.#extents = extentsOf(spec);
     this.files = [spec.name, ...this.#extents.map(({ name }) => name)];
-    this.#descriptor = describe(spec);
+    this.#spec = spec;
   }
 
   put(index: number, block: Block): readonly Write[] {
@@ -30,8 +30,9 @@ export class FlatWriter implements ImageWriter {
     return [{ file: 1 + extent, at, bytes: block.bytes.subarray(0, Math.min(UNIT, end - at)) }];
   }
 
-  end(): { writes: Iterable<Write>; sizes: readonly number[] } {
-    const sizes = [this.#descriptor.length, ...this.#extents.map(({ sectors }) => sectors * SECTOR)];
-    return { writes: [{ file: 0, at: 0, bytes: this.#descriptor }], sizes };
+  end(identity?: Uint8Array): { writes: Iterable<Write>; sizes: readonly number[] } {
+    const descriptor = describe(withIdentity(this.#spec, identity));
+    const sizes = [descriptor.length, ...this.#extents.map(({ sectors }) => sectors * SECTOR)];
+    return { writes: [{ file: 0, at: 0, bytes: descriptor }], sizes };
   }
 }

@@ -90,6 +90,7 @@ export interface VmdkSpec {
   readonly adapterType: string;
   readonly hwVersion: string;
   readonly cid: number;
+  readonly isCidGiven: boolean;
   readonly identity: Uint8Array;
   readonly zeroedGrains: boolean;
   /** In lower case; null: none. */
@@ -134,6 +135,7 @@ export function readSpec(spec: TargetSpec): VmdkSpec {
     adapterType: option(spec, "adapter_type"),
     hwVersion: option(spec, "hwversion"),
     cid: cid === "" ? derivedCid(spec.identity) : Number.parseInt(cid, 16),
+    isCidGiven: cid !== "",
     identity: spec.identity,
     zeroedGrains: option(spec, "zeroed_grain") === "on",
     uuid: givenId(spec) || null,
@@ -153,6 +155,11 @@ export function baseLosses(base: Base, spec: Omit<TargetSpec, "identity">): read
   if (base.size === spec.size) return [];
   const why = `VMware's products want a layer as large as its parent; “${base.name}” has ${base.size} bytes, the layer ${spec.size}.`;
   return [{ what: "The base has another size", why, severity: "warning" }];
+}
+
+/** The same, with ids made of another identity. */
+export function withIdentity(spec: VmdkSpec, identity: Uint8Array = spec.identity): VmdkSpec {
+  return { ...spec, identity, cid: spec.isCidGiven ? spec.cid : derivedCid(identity) };
 }
 
 /** ffffffff means "no parent" and fffffffe "not yet used": neither may identify contents ([2], "Header"). */

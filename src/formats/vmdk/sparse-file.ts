@@ -23,8 +23,8 @@ export interface SparseFileSpec {
   /** Its number among the image's files. */
   readonly file: number;
   readonly sectors: number;
-  /** Null for an extent of a split disk. */
-  readonly descriptor: Uint8Array | null;
+  /** False for an extent of a split disk. */
+  readonly hasDescriptor: boolean;
   readonly zeroedGrains: boolean;
 }
 
@@ -43,7 +43,7 @@ export class SparseFile {
 
   constructor(spec: SparseFileSpec) {
     this.#spec = spec;
-    this.#layout = sparseLayout(spec.sectors, spec.descriptor === null ? 0 : DESCRIPTOR_SECTORS);
+    this.#layout = sparseLayout(spec.sectors, spec.hasDescriptor ? DESCRIPTOR_SECTORS : 0);
     this.#end = this.#layout.overHead;
     if (this.#end >= MOST_FILE_SECTORS)
       throw new DiskError("limit", "vmdk: the tables of this disk alone pass 2 TiB, where 32-bit sector numbers end");
@@ -77,8 +77,8 @@ export class SparseFile {
     return writes;
   }
 
-  /** The last table, the directories, the descriptor and the header. */
-  *end(): Generator<Write> {
+  /** The last table, the directories, the descriptor (null for an extent of a split disk) and the header. */
+  *end(descriptor: Uint8Array | null): Generator<Write> {
     yield* this.#endTable();
     const { tables, directorySectors, rgd, gd, overHead } = this.#layout;
     for (const at of [rgd, gd]) {
@@ -88,7 +88,7 @@ export class SparseFile {
         yield this.#write(at + (from * 4) / SECTOR, tableBytes(entries));
       }
     }
-    const { descriptor, zeroedGrains, sectors } = this.#spec;
+    const { zeroedGrains, sectors } = this.#spec;
     if (descriptor !== null) yield this.#write(1, descriptor);
     const header = Header.write({
       magicNumber: MAGIC,

@@ -1,6 +1,6 @@
 import { DiskError } from "../../core/errors.ts";
 import type { Block, ImageWriter, Write } from "../../core/target.ts";
-import { describe, embeddedDescriptor, extentsOf, GRAIN, type NewExtent, type VmdkSpec } from "./options.ts";
+import { describe, embeddedDescriptor, extentsOf, GRAIN, type NewExtent, type VmdkSpec, withIdentity } from "./options.ts";
 import { SparseFile } from "./sparse-file.ts";
 import { SECTOR } from "./spec.ts";
 
@@ -10,12 +10,15 @@ export class SparseWriter implements ImageWriter {
   readonly files: readonly string[];
   readonly encoding = null;
   readonly sequential = false;
+  readonly #spec: VmdkSpec;
   readonly #file: SparseFile;
 
   constructor(spec: VmdkSpec) {
     const { sectors, zeroedGrains } = spec;
     this.files = [spec.name];
-    this.#file = new SparseFile({ file: 0, sectors, descriptor: embeddedDescriptor(spec, "RW"), zeroedGrains });
+    this.#spec = spec;
+    this.#file = new SparseFile({ file: 0, sectors, hasDescriptor: true, zeroedGrains });
+    embeddedDescriptor(spec, "RW"); // refuses what does not fit before anything is written
   }
 
   put(index: number, block: Block): readonly Write[] {
@@ -26,8 +29,9 @@ export class SparseWriter implements ImageWriter {
     return this.#file.putZero(index);
   }
 
-  end(): { writes: Iterable<Write>; sizes: readonly number[] } {
-    return { writes: this.#file.end(), sizes: [this.#file.size] };
+  end(identity?: Uint8Array): { writes: Iterable<Write>; sizes: readonly number[] } {
+    const descriptor = embeddedDescriptor(withIdentity(this.#spec, identity), "RW");
+    return { writes: this.#file.end(descriptor), sizes: [this.#file.size] };
   }
 }
 
@@ -71,8 +75,8 @@ export class SplitSparseWriter implements ImageWriter {
     return index - extent * grains;
   }
 
-  end(): { writes: Iterable<Write>; sizes: readonly number[] } {
-    const descriptor = describe(this.#spec);
+  end(identity?: Uint8Array): { writes: Iterable<Write>; sizes: readonly number[] } {
+    const descriptor = describe(withIdentity(this.#spec, identity));
     const ended = this.#sizes.length;
     const untouched = this.#extents.slice(ended + 1).map((_, i) => this.#start(ended + 1 + i).size);
     const sizes = [descriptor.length, ...this.#sizes, this.#open.size, ...untouched];
@@ -86,14 +90,14 @@ export class SplitSparseWriter implements ImageWriter {
 
   /** Ends the open file and begins the one after it. */
   *#next(): Generator<Write> {
-    yield* this.#open.end();
+    yield* this.#open.end(null);
     this.#sizes.push(this.#open.size);
     if (this.#sizes.length < this.#extents.length) this.#open = this.#start(this.#sizes.length);
   }
 
   #start(extent: number): SparseFile {
     const { sectors } = this.#extents[extent] as NewExtent;
-    return new SparseFile({ file: 1 + extent, sectors, descriptor: null, zeroedGrains: this.#spec.zeroedGrains });
+    return new SparseFile({ file: 1 + extent, sectors, hasDescriptor: false, zeroedGrains: this.#spec.zeroedGrains });
   }
 }
 
