@@ -9,6 +9,7 @@ import { packedArchive } from "./preset-readers.mjs";
 import { diskRules, TARGETS } from "./preset-rules.mjs";
 import { oneLine } from "./programs.mjs";
 import { forEachOf } from "./report.mjs";
+import { isFull } from "./targets.mjs";
 
 const MIB = 1 << 20;
 const GPT_ROW = "sgdisk finds no problem";
@@ -50,7 +51,8 @@ export async function checkPresets(section, context) {
   const folder = join(work, "presets");
   mkdirSync(folder, { recursive: true });
   for (const name of Object.keys(DISKS)) await makeDisk(name, join(folder, `${name}.raw`), judges);
-  const rows = Object.keys(TARGETS).flatMap((id) => ["gpt", "mbr"].map((disk) => ({ id, disk })));
+  // The usual run tries the second disk for every second target.
+  const rows = Object.keys(TARGETS).flatMap((id, i) => (isFull || i % 2 === 0 ? ["gpt", "mbr"] : ["gpt"]).map((disk) => ({ id, disk })));
   const all = { ...context, section, folder };
   for (const { id, disk } of REFUSALS) await checkRefusal(all, id, disk);
   await forEachOf(

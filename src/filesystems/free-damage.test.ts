@@ -89,7 +89,7 @@ describe.each(SAMPLES)("$name, damaged", ({ name, tools }) => {
           }
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 16 },
     );
     expect(noticed).toBeGreaterThan(0);
   });

@@ -239,13 +239,19 @@ describe("a delta", () => {
     await expect(converted(top, { format, name: "t.img", over })).rejects.toThrow("QEMU reads this one alone");
   });
 
-  test.each(["vmdk", "vpc", "vhdx", "vdi"])("%s: a base that was made anew from a changed disk is not taken for the old one", async (id) => {
-    const source = await openDisk(rawSource(disk), contextOf(), "raw");
-    const { delta } = await writePair(id, {}, source, changed(source, patches));
-    // Neither the beginning nor the end of the disk differs.
-    const other = await converted(changed(source, [{ start: 3 * MIB + 512, length: 512, bytes: noise(512, 99) }]), { format: id, name: `base.${id}` });
-    await expect(openDisk(delta[0] as ByteSource, contextBeside([...other, ...delta]), id)).rejects.toThrow(/changed|not given/);
-  });
+  test.each(["vmdk", "vpc", "vhdx", "vdi"])(
+    "%s: a base that was made anew from a changed disk is not taken for the old one",
+    async (id) => {
+      const source = await openDisk(rawSource(disk), contextOf(), "raw");
+      const { delta } = await writePair(id, {}, source, changed(source, patches));
+      // Neither the beginning nor the end of the disk differs.
+      const other = await converted(changed(source, [{ start: 3 * MIB + 512, length: 512, bytes: noise(512, 99) }]), {
+        format: id,
+        name: `base.${id}`,
+      });
+      await expect(openDisk(delta[0] as ByteSource, contextBeside([...other, ...delta]), id)).rejects.toThrow(/changed|not given/);
+    },
+  );
 
   test("of a format without layers is refused before anything is written", async () => {
     const source = await openDisk(rawSource(disk), contextOf(), "raw");

@@ -179,7 +179,7 @@ describe.skipIf(sgdisk === null || sfdisk === null)("GPT", () => {
         expect(Buffer.compare(now, expected)).toBe(0);
         expect(Buffer.compare(now.subarray(size - tail, size - 512), old.subarray(1024, 1024 + tail - 512))).toBe(0);
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
