@@ -11,19 +11,30 @@ import {
   MAX_MATCH,
 } from "./deflate-format";
 
-// Each bucket of the hash table holds the two last positions, modulo 65536, of four bytes with the same hash. Entries
-// need no marks of validity: every entry is a position already passed or zero, so the distance it stands for leads to
-// real bytes, and a match counts only after comparing them.
-const HASH_BITS: u32 = 13;
+// Positions of equal hashes form chains: HEADS holds the last position of four bytes with a hash, PREVIOUS the one before each of the
+// last 32768 positions; all are modulo 65536. Entries need no marks of validity: a chain is followed only while its distances
+// grow, each leads to real bytes within reach, and a match counts only after comparing them. Of three bytes only the last
+// position is known, in a table of its own.
+const HASH_BITS: u32 = 14;
+const SHORT_HASH_BITS: u32 = 13;
 const HASH_FACTOR: u32 = 0x9e3779b1;
-const HASH_TABLE: usize = memory.data(4 << HASH_BITS, 16);
-const MIN_MATCH: u32 = 4;
+const HEADS: usize = memory.data(2 << HASH_BITS, 16);
+const SHORT_HEADS: usize = memory.data(2 << SHORT_HASH_BITS, 16);
+const CHAIN_POSITIONS: u32 = 1 << 15;
+const PREVIOUS: usize = memory.data(2 * CHAIN_POSITIONS, 16);
+const MIN_MATCH: u32 = 3;
+// Farther back than this three bytes cost no less as a match than as literals.
+const SHORT_REACH: u32 = 4096;
 
-// Search compares words of eight bytes, so the last seven bytes of the source start no match.
+// Comparisons take 16 bytes at once, so the last 15 bytes of the source start no match.
 const WORD_BYTES: u32 = 16;
 
-// A match shorter than this gives way to a longer one that starts at the next byte.
-const LAZY_BELOW: u32 = 16;
+// How hard to search: places tried for a match, and for a longer one at the next byte; a match shorter than LAZY_BELOW gives way to
+// such a longer one; none longer than NICE is looked for. The first row is for speed, the second for small output.
+const TRIES: usize = memory.data<u16>([8, 128]);
+const LAZY_TRIES: usize = memory.data<u16>([4, 64]);
+const LAZY_BELOW: usize = memory.data<u16>([8, 258]);
+const NICE: usize = memory.data<u16>([64, 258]);
 // After 1 << SKIP_SHIFT literals in a row every second byte is searched, then every third, and so on: data that does not
 // compress is passed quickly.
 const SKIP_SHIFT: u32 = 8;
@@ -47,14 +58,23 @@ let lengthSymbolsReady: bool = false;
 let source: usize = 0;
 let sourceEnd: usize = 0;
 let windowSize: u32 = 0;
+let tries: u32 = 0;
+let lazyTries: u32 = 0;
+let lazyBelow: u32 = 0;
+let nice: u32 = 0;
 let sequencesEnd: usize = SEQUENCES;
 
-/** Starts on a new source. No match reaches farther than `window` bytes back. */
-export function startMatches(src: usize, end: usize, window: u32): void {
+/** Starts on a new source. No match reaches farther than `window` bytes back. `effort`: 0 for speed, 1 for small output. */
+export function startMatches(src: usize, end: usize, window: u32, effort: u32): void {
   source = src;
   sourceEnd = end;
   windowSize = window;
-  memory.fill(HASH_TABLE, 0, 4 << HASH_BITS);
+  tries = load<u16>(TRIES + (effort << 1));
+  lazyTries = load<u16>(LAZY_TRIES + (effort << 1));
+  lazyBelow = load<u16>(LAZY_BELOW + (effort << 1));
+  nice = load<u16>(NICE + (effort << 1));
+  memory.fill(HEADS, 0, 2 << HASH_BITS);
+  memory.fill(SHORT_HEADS, 0, 2 << SHORT_HASH_BITS);
   if (!lengthSymbolsReady) prepareLengthSymbols();
 }
 
@@ -76,10 +96,10 @@ export function findMatches(start: usize): usize {
   let at = start;
   let pending: u32 = 0; // a short match at the byte before, held back in case the search at this byte finds a longer one
   while (at < searchEnd) {
-    let match = search(at);
+    let match = search(at, pending >> 16, pending ? lazyTries : tries);
     let inserted = at + 1;
     if (pending) {
-      if (match >> 16 > pending >> 16) {
+      if (match) {
         increment(LITERAL_FREQUENCIES, load<u8>(at - 1));
       } else {
         match = pending;
@@ -93,7 +113,7 @@ export function findMatches(start: usize): usize {
         at++;
       } while (--literals && at < blockEnd);
       continue;
-    } else if (match >> 16 < LAZY_BELOW && inserted < searchEnd) {
+    } else if (match >> 16 < lazyBelow && inserted < searchEnd) {
       pending = match;
       at = inserted;
       continue;
@@ -132,40 +152,67 @@ function increment(counters: usize, index: u32): void {
   store<u32>(counter, load<u32>(counter) + 1);
 }
 
-function bucketOf(word: u32): usize {
-  return HASH_TABLE + (((word * HASH_FACTOR) >> (32 - HASH_BITS)) << 2);
+function headOf(word: u32): usize {
+  return HEADS + (((word * HASH_FACTOR) >> (32 - HASH_BITS)) << 1);
+}
+
+function shortHeadOf(word: u32): usize {
+  return SHORT_HEADS + ((((word << 8) * HASH_FACTOR) >> (32 - SHORT_HASH_BITS)) << 1);
 }
 
 function insert(at: usize): void {
-  const bucket = bucketOf(load<u32>(at));
-  store<u32>(bucket, (load<u32>(bucket) << 16) | (((at - source) as u32) & 0xffff));
+  const position = (at - source) as u32;
+  const word = load<u32>(at);
+  const head = headOf(word);
+  store<u16>(PREVIOUS + ((position & (CHAIN_POSITIONS - 1)) << 1), load<u16>(head));
+  store<u16>(head, position);
+  store<u16>(shortHeadOf(word), position);
 }
 
 /**
- * Enters `at` into the table and returns the better of the two earlier positions, as length << 16 | distance, or 0.
- * Both are measured over the first eight bytes without a branch: which one matches cannot be predicted.
+ * Enters `at` and returns the longest match found in `tries` places, as length << 16 | distance; 0 if none is longer than `shortest`.
+ * A place is compared only if it also has the bytes that would make the match longer than the best so far.
  */
-function search(at: usize): u32 {
-  const bytes = v128.load(at);
-  const bucket = bucketOf(load<u32>(at));
+function search(at: usize, shortest: u32, tries: u32): u32 {
   const position = (at - source) as u32;
-  const candidates = load<u32>(bucket);
-  store<u32>(bucket, (candidates << 16) | (position & 0xffff));
+  const word = load<u32>(at);
+  const head = headOf(word);
+  const shortHead = shortHeadOf(word);
+  let candidate = load<u16>(head) as u32;
+  const shortCandidate = load<u16>(shortHead) as u32;
+  store<u16>(PREVIOUS + ((position & (CHAIN_POSITIONS - 1)) << 1), candidate);
+  store<u16>(head, position);
+  store<u16>(shortHead, position);
+
+  const bytes = v128.load(at);
   const reach = min(windowSize, position);
-
-  // A distance of 0 (an entry of 65536 bytes ago) becomes the greatest number here and is out of reach as well.
-  const near = (position - candidates) & 0xffff;
-  const far = (position - (candidates >> 16)) & 0xffff;
-  const nearSame = select<u32>(sameBytes(bytes, v128.load(at - near)), 0, near - 1 < reach);
-  const farSame = select<u32>(sameBytes(bytes, v128.load(at - far)), 0, far - 1 < reach);
-  const same = max(nearSame, farSame);
-  if (same < MIN_MATCH) return 0;
-  if (same < WORD_BYTES) return (same << 16) | select<u32>(near, far, nearSame >= farSame);
-
   const longest = min(MAX_MATCH, (sourceEnd - at) as u32);
-  const nearLength = nearSame == WORD_BYTES ? matchLength(at, at - near, longest) : 0;
-  const farLength = farSame == WORD_BYTES ? matchLength(at, at - far, longest) : 0;
-  return nearLength >= farLength ? (nearLength << 16) | near : (farLength << 16) | far;
+  let best: u32 = 0;
+  let length = max(shortest, MIN_MATCH);
+  let ending = load<u32>(at + length - MIN_MATCH);
+  let last: u32 = 0;
+  do {
+    const distance = (position - candidate) & 0xffff;
+    if (distance <= last || distance > reach) break;
+    last = distance;
+    const from = at - distance;
+    if (load<u32>(from + length - MIN_MATCH) == ending) {
+      let same = sameBytes(bytes, v128.load(from));
+      if (same == WORD_BYTES) same = matchLength(at, from, longest);
+      if (same > length) {
+        length = same;
+        best = (same << 16) | distance;
+        if (same >= min(nice, longest)) return best;
+        ending = load<u32>(at + length - MIN_MATCH);
+      }
+    }
+    candidate = load<u16>(PREVIOUS + ((candidate & (CHAIN_POSITIONS - 1)) << 1));
+  } while (--tries);
+  if (best || shortest) return best;
+
+  const distance = (position - shortCandidate) & 0xffff;
+  const equal = distance - 1 < min(reach, SHORT_REACH) && (load<u32>(at - distance) ^ word) << 8 == 0;
+  return equal ? (MIN_MATCH << 16) | distance : 0;
 }
 
 /** Number of equal bytes before the first difference, 16 if there is none. */
@@ -173,7 +220,7 @@ function sameBytes(a: v128, b: v128): u32 {
   return ctz(~i8x16.bitmask(i8x16.eq(a, b))) as u32;
 }
 
-/** Length of a match whose first eight bytes are known to be equal. */
+/** Length of a match whose first 16 bytes are known to be equal. */
 function matchLength(at: usize, from: usize, longest: u32): u32 {
   let length = WORD_BYTES;
   while (length < longest) {

@@ -2,7 +2,7 @@
 //
 // Block by block: find the matches, make the codes, price the block in its three forms, write the cheapest. A block is
 // written only after its exact size is known to fit, so the loops that write need no error path. The result depends on
-// the source bytes and the window only.
+// the source bytes, the window and the effort only.
 
 import {
   COPY_PREVIOUS,
@@ -86,11 +86,11 @@ let bitCount: u64 = 0;
 
 /**
  * Encodes srcLen bytes (at most 2 MiB) as one raw DEFLATE stream of at most dstCap bytes. No match reaches farther back
- * than `window` bytes (1 to 32768). Returns the size of the stream, or ERROR_ROOM. Up to 16 bytes after the source may be
+ * than `window` bytes (1 to 32768). `effort`: 0 for speed, 1 for small output. Returns the size of the stream, or ERROR_ROOM. Up to 16 bytes after the source may be
  * read, and do not matter; nothing is written outside dstCap.
  */
-export function deflate(src: usize, srcLen: i32, dst: usize, dstCap: i32, window: i32): i32 {
-  if (!writeBlocks(src, srcLen, dst, dstCap, window, true)) return ERROR_ROOM;
+export function deflate(src: usize, srcLen: i32, dst: usize, dstCap: i32, window: i32, effort: i32): i32 {
+  if (!writeBlocks(src, srcLen, dst, dstCap, window, effort, true)) return ERROR_ROOM;
   flushToByte();
   return (outputAt - dst) as i32;
 }
@@ -99,20 +99,20 @@ export function deflate(src: usize, srcLen: i32, dst: usize, dstCap: i32, window
  * The same, but no block is the last of its stream, and an empty stored one comes last: it ends on a byte, so that more
  * blocks can follow in another piece of the stream.
  */
-export function deflatePart(src: usize, srcLen: i32, dst: usize, dstCap: i32, window: i32): i32 {
-  if (!writeBlocks(src, srcLen, dst, dstCap, window, false) || !writeStored(src, src, false)) return ERROR_ROOM;
+export function deflatePart(src: usize, srcLen: i32, dst: usize, dstCap: i32, window: i32, effort: i32): i32 {
+  if (!writeBlocks(src, srcLen, dst, dstCap, window, effort, false) || !writeStored(src, src, false)) return ERROR_ROOM;
   return (outputAt - dst) as i32;
 }
 
 /** `isFinal`: the last block is marked as the last of its stream. False if they do not fit. */
-function writeBlocks(src: usize, srcLen: i32, dst: usize, dstCap: i32, window: i32, isFinal: bool): bool {
+function writeBlocks(src: usize, srcLen: i32, dst: usize, dstCap: i32, window: i32, effort: i32, isFinal: bool): bool {
   if (!constantsReady) prepareConstants();
   const end = src + srcLen;
   outputAt = dst;
   outputEnd = dst + dstCap;
   bitBuffer = 0;
   bitCount = 0;
-  startMatches(src, end, window);
+  startMatches(src, end, window, effort);
   let at = src;
   do {
     const blockStart = at;

@@ -19,6 +19,8 @@ export interface Encoding {
   readonly codec: "deflate" | "zlib" | "zstd" | "deflate-part";
   /** deflate and zlib: how far back a match may reach, bytes. */
   readonly window: number;
+  /** deflate and zlib: look longer for a smaller result. */
+  readonly small?: boolean;
   /** The last unit ends where the disk does, instead of being filled up with zeros. */
   readonly cut?: boolean;
   /** `smaller`: a unit that does not shrink arrives as `data`. `always`: every unit arrives packed. */

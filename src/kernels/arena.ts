@@ -14,8 +14,8 @@ export interface KernelExports {
   compare(a: number, b: number, length: number): number;
   crc32(at: number, length: number, seed: number): number;
   crc32c(at: number, length: number, seed: number): number;
-  deflate(from: number, length: number, to: number, room: number, window: number): number;
-  deflatePart(from: number, length: number, to: number, room: number, window: number): number;
+  deflate(from: number, length: number, to: number, room: number, window: number, effort: number): number;
+  deflatePart(from: number, length: number, to: number, room: number, window: number, effort: number): number;
   inflate(from: number, length: number, to: number, expected: number): number;
   inflateConsumed(): number;
   mergeLayers(

@@ -103,9 +103,9 @@ export function createCodecs(kernels: Kernels): Codecs {
         kernels.output.set(packed);
         return addChecksum(kernels.output, packed.length, hash(unit));
       }
-      if (encoding.codec === "zlib") return encodeZlib(kernels, encoding.window, at, length, room);
-      if (encoding.codec === "deflate-part") return encodePart(kernels, encoding.window, at, length, room);
-      const end = encodeDeflate(kernels, encoding.window, at, length, 0, room);
+      if (encoding.codec === "zlib") return encodeZlib(kernels, encoding, at, length, room);
+      if (encoding.codec === "deflate-part") return encodePart(kernels, encoding, at, length, room);
+      const end = encodeDeflate(kernels, encoding, at, length, 0, room);
       return end === null ? null : kernels.output.subarray(0, end);
     },
   };
@@ -200,8 +200,15 @@ function decodeZstd(zstd: Zstd, packed: Uint8Array, unpacked: number): Uint8Arra
 const storedSize = (length: number): number => length + STORED_HEADER_BYTES * Math.max(1, Math.ceil(length / STORED_LIMIT));
 
 /** A raw DEFLATE stream → `output[to..]`; its end, or null when it would need more than `room` bytes. */
-function encodeDeflate(kernels: Kernels, window: number, at: number, length: number, to: number, room: number): number | null {
-  const packed = kernels.deflate(at, length, window, Math.min(room, storedSize(length)), to);
+function encodeDeflate(
+  kernels: Kernels,
+  { window, small = false }: Encoding,
+  at: number,
+  length: number,
+  to: number,
+  room: number,
+): number | null {
+  const packed = kernels.deflate(at, length, window, small, Math.min(room, storedSize(length)), to);
   if (packed !== null) return to + packed.length;
   return storedSize(length) <= room ? storeBlocks(kernels, at, length, to, true) : null;
 }
@@ -221,13 +228,13 @@ function storeBlocks(kernels: Kernels, at: number, length: number, to: number, l
   return to;
 }
 
-/** RFC 1950 section 2.2; `window` is a power of two from 256 to 32768. */
-function encodeZlib(kernels: Kernels, window: number, at: number, length: number, room: number): Uint8Array | null {
+/** RFC 1950 section 2.2; the window is a power of two from 256 to 32768. */
+function encodeZlib(kernels: Kernels, encoding: Encoding, at: number, length: number, room: number): Uint8Array | null {
   const extra = ZLIB_HEADER_BYTES + ADLER32_BYTES;
-  const end = room < extra ? null : encodeDeflate(kernels, window, at, length, ZLIB_HEADER_BYTES, room - extra);
+  const end = room < extra ? null : encodeDeflate(kernels, encoding, at, length, ZLIB_HEADER_BYTES, room - extra);
   if (end === null) return null;
   const { output } = kernels;
-  const cmf = ((Math.log2(window) - 8) << 4) | CM_DEFLATE;
+  const cmf = ((Math.log2(encoding.window) - 8) << 4) | CM_DEFLATE;
   const flg = FLEVEL_DEFAULT;
   output[0] = cmf;
   output[1] = flg + 31 - (((cmf << 8) | flg) % 31);
@@ -237,9 +244,9 @@ function encodeZlib(kernels: Kernels, window: number, at: number, length: number
 }
 
 /** DEFLATE blocks that more can follow, then the CRC-32 of the plain bytes. */
-function encodePart(kernels: Kernels, window: number, at: number, length: number, room: number): Uint8Array | null {
+function encodePart(kernels: Kernels, { window, small = false }: Encoding, at: number, length: number, room: number): Uint8Array | null {
   const stored = storedSize(length);
-  const packed = kernels.deflatePart(at, length, window, Math.max(0, Math.min(room - CRC32_BYTES, stored)));
+  const packed = kernels.deflatePart(at, length, window, small, Math.max(0, Math.min(room - CRC32_BYTES, stored)));
   if (packed === null && stored + CRC32_BYTES > room) return null;
   const end = packed === null ? storeBlocks(kernels, at, length, 0, false) : packed.length;
   const { input, output } = kernels;

@@ -50,11 +50,11 @@ export interface Kernels {
   inflate(packedLength: number, expected: number): { readonly produced: number; readonly consumed: number } | InflateFailure;
   /**
    * `input[at..at + length)` → a raw DEFLATE stream at `output[to..]`. Matches reach back at most `window` bytes.
-   * Null: it does not fit in `room` bytes.
+   * `small`: look longer for a smaller stream. Null: it does not fit in `room` bytes.
    */
-  deflate(at: number, length: number, window: number, room?: number, to?: number): Uint8Array | null;
+  deflate(at: number, length: number, window: number, small: boolean, room?: number, to?: number): Uint8Array | null;
   /** The same as blocks that end on a byte, none of them the last of its stream. */
-  deflatePart(at: number, length: number, window: number, room?: number, to?: number): Uint8Array | null;
+  deflatePart(at: number, length: number, window: number, small: boolean, room?: number, to?: number): Uint8Array | null;
   adler32(bytes: Uint8Array): number;
   /** `seed`: the CRC of the bytes before. */
   crc32(bytes: Uint8Array, seed?: number): number;
@@ -88,14 +88,17 @@ export function createKernels(): Kernels {
     return sum >>> 0;
   };
 
-  const deflate = (kernel: KernelExports["deflate"], at: number, length: number, window: number, room: number, to: number) => {
-    checkRoom("at", at, INPUT_BYTES);
-    checkRoom("length", length, INPUT_BYTES - at);
-    checkRoom("to", to, OUTPUT_BYTES);
-    checkRoom("room", room, OUTPUT_BYTES - to);
-    const packed = kernel(arena.input + at, length, arena.output + to, room, window);
-    return packed < 0 ? null : view(arena.output + to, packed);
-  };
+  type Deflate = Kernels["deflate"];
+  const deflate =
+    (kernel: KernelExports["deflate"]): Deflate =>
+    (at, length, window, small, room = length, to = 0) => {
+      checkRoom("at", at, INPUT_BYTES);
+      checkRoom("length", length, INPUT_BYTES - at);
+      checkRoom("to", to, OUTPUT_BYTES);
+      checkRoom("room", room, OUTPUT_BYTES - to);
+      const packed = kernel(arena.input + at, length, arena.output + to, room, window, small ? 1 : 0);
+      return packed < 0 ? null : view(arena.output + to, packed);
+    };
 
   return {
     input: view(arena.input, INPUT_BYTES),
@@ -137,8 +140,8 @@ export function createKernels(): Kernels {
       if (produced < 0) return INFLATE_FAILURES[produced] ?? "bad-stream";
       return produced < expected ? "too-short" : { produced, consumed: kernels.inflateConsumed() };
     },
-    deflate: (at, length, window, room = length, to = 0) => deflate(kernels.deflate, at, length, window, room, to),
-    deflatePart: (at, length, window, room = length, to = 0) => deflate(kernels.deflatePart, at, length, window, room, to),
+    deflate: deflate(kernels.deflate),
+    deflatePart: deflate(kernels.deflatePart),
     adler32: (bytes) => checksum(kernels.adler32, bytes, 1),
     crc32: (bytes, seed = 0) => checksum(kernels.crc32, bytes, seed),
     crc32c: (bytes, seed = 0) => checksum(kernels.crc32c, bytes, seed),
