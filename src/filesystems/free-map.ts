@@ -10,6 +10,8 @@ export interface Part {
   readonly name: string;
   readonly length: number;
   read(at: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
+  /** What its pages are kept in, shared by the partitions of a disk, however many; absent: one of its own. */
+  readonly cache?: PageCache;
 }
 
 /** What a file system leaves free. Whatever is in doubt counts as in use. */
@@ -44,13 +46,29 @@ const PAGE = 64 << 10;
 /** 16 MiB: bitmap for half a tebibyte of 4 KiB clusters. */
 const MOST_PAGES = 256;
 
+/** More than any partition has, and few enough that the 8192 partitions of the largest table have numbers of their own. */
+const PART_PAGES = 2 ** 53 / PAGE;
+
+/** The pages read last, of one partition or of several: never more than 16 MiB of them. */
+export class PageCache {
+  private readonly pages = new RecentPieces<Uint8Array>(MOST_PAGES);
+  private parts = 0;
+
+  /** A partition's own way into it. Pages are asked for by their numbers in the partition. */
+  join(): RecentPieces<Uint8Array>["get"] {
+    const first = this.parts++ * PART_PAGES;
+    return (number, load) => this.pages.get(first + number, load);
+  }
+}
+
 /** A partition's bytes, read in pages of 64 KiB of which the latest are kept. */
 export class PartPages {
   readonly part: Part;
-  private readonly pages = new RecentPieces<Uint8Array>(MOST_PAGES);
+  private readonly kept: RecentPieces<Uint8Array>["get"];
 
   constructor(part: Part) {
     this.part = part;
+    this.kept = (part.cache ?? new PageCache()).join();
   }
 
   /** A copy of the bytes; `corrupt` when they do not lie inside the partition. */
@@ -74,7 +92,7 @@ export class PartPages {
 
   private page(number: number, signal?: AbortSignal): Promise<Uint8Array> {
     const at = number * PAGE;
-    return this.pages.get(number, () => this.part.read(at, Math.min(PAGE, this.part.length - at), signal));
+    return this.kept(number, () => this.part.read(at, Math.min(PAGE, this.part.length - at), signal));
   }
 }
 

@@ -3,7 +3,7 @@ import { openFatFree } from "./free-fat.ts";
 import type { OpenFreeMap } from "./free-map.ts";
 import { openNtfsFree } from "./free-ntfs.ts";
 
-export type { FreeMap, FreeRanges, OpenFreeMap, Part } from "./free-map.ts";
+export { type FreeMap, type FreeRanges, type OpenFreeMap, PageCache, type Part } from "./free-map.ts";
 
 /** By the kind that `identify` finds: the file systems whose free space is read here. */
 export const FREE_MAPS: Readonly<Record<string, OpenFreeMap>> = {

@@ -2,7 +2,7 @@ import { SIGNATURES, type Signature } from "./signatures.ts";
 import { type ReadBytes, Window } from "./window.ts";
 
 export { extentOf, type FileSystemExtent } from "./extent.ts";
-export { FREE_MAPS, type FreeMap } from "./free-space.ts";
+export { FREE_MAPS, type FreeMap, PageCache } from "./free-space.ts";
 
 export interface FileSystemIdentity {
   /** "ext4", "ntfs", "fat32", "luks", … */

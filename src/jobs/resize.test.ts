@@ -294,16 +294,6 @@ describe.skipIf(sgdisk === null || sfdisk === null)("GPT", () => {
     expect((await resized(await diskOf(disk), 5 * MIB)).disk.size).toBe(5 * MIB);
   });
 
-  test.skipIf(judge("mkfs.ext4") === null)("a file system that is larger than its partition is told", async () => {
-    const disk = gptDisk(4 * MIB, "-n", "1:2048:4095");
-    disk.set(made("mkfs.ext4", 3 * MIB, (path) => ["-q", "-F", "-b", "1024", path, "2000"]).subarray(0, MIB), MIB);
-    const { smallest, warnings } = await safe(await diskOf(disk));
-    expect([smallest, warnings]).toEqual([
-      2 * MIB + BACKUP,
-      ["The file system in partition 1 (ext4) has 2048000 bytes, the partition only 1048576."],
-    ]);
-  });
-
   test("where the image is damaged the other copy will do, and what is cut need not be read", async () => {
     const old = gptDisk(4 * MIB, "-n", "1:2048:4095");
     const spoilt = async (from: number, to: number): Promise<Disk> => {
@@ -489,32 +479,37 @@ describe("what shrinking would cut", () => {
       async () => {
         const inner = blank("inner.raw", diskSize);
         program(maker)!.must(args(inner));
-        // In front of the file system a table is put: a partition of `diskSize` bytes at 1 MiB.
-        const path = blank("outer.raw", diskSize + 8 * MIB);
-        sgdisk!.must(["-n", `1:2048:${2048 + diskSize / 512 - 1}`, path]);
-        const outer = openFileSource(path);
-        const [head, tail] = [await outer.read(0, MIB), await outer.read(diskSize + MIB, 7 * MIB)];
-        const alone = await fileDisk(inner);
-        const layer = alone.chain[0]!;
-        const disk = createDisk(
-          [
-            createOverlay(diskSize + 8 * MIB, [
-              { start: 0, length: MIB, bytes: head },
-              { start: diskSize + MIB, length: 7 * MIB, bytes: tail },
-            ]),
-            { ...layer, size: diskSize + MIB, extents: async (start, length) => await shifted(layer, start, length) },
-          ],
-          testCompute().mergeLayers,
-        );
+        const disk = await behindTable(inner, diskSize, diskSize);
         const { smallest, because } = await safe(disk);
         expect(smallest).toBe(diskSize + MIB + BACKUP);
         expect(because).toContain(`Partition 1 (${name}) ends at byte ${diskSize + MIB}.`);
         expect(because).toContain(`needs only ${size} of its ${diskSize} bytes`);
         expect((await refusal(resized(disk, smallest - 512))).code).toBe("limit");
         expect((await resized(disk, smallest)).disk.size).toBe(smallest);
+        // A partition that was made smaller than its file system.
+        const outgrown = await behindTable(inner, diskSize, Math.floor(size / 2 / MIB) * MIB);
+        const limit = await safe(outgrown);
+        expect(limit.smallest).toBe(MIB + size + BACKUP);
+        expect(limit.because).toContain(`The file system in partition 1 (${name}) ends at byte ${MIB + size}`);
+        expect((await refusal(resized(outgrown, limit.smallest - 512))).message).toContain(limit.because);
       },
     );
   });
+
+  /** A disk 8 MiB larger than what is in the file, with a GPT and, from 1 MiB on, a partition of so many bytes where that begins. */
+  async function behindTable(inner: string, innerSize: number, partition: number): Promise<Disk> {
+    const path = blank("outer.raw", innerSize + 8 * MIB);
+    sgdisk!.must(["-n", `1:2048:${2048 + partition / 512 - 1}`, path]);
+    using outer = openFileSource(path);
+    const [head, tail] = [await outer.read(0, MIB), await outer.read(innerSize + MIB, 7 * MIB)];
+    const layer = (await fileDisk(inner)).chain[0]!;
+    const table = createOverlay(innerSize + 8 * MIB, [
+      { start: 0, length: MIB, bytes: head },
+      { start: innerSize + MIB, length: 7 * MIB, bytes: tail },
+    ]);
+    const moved = { ...layer, size: innerSize + MIB, extents: (start: number, length: number) => shifted(layer, start, length) };
+    return createDisk([table, moved], testCompute().mergeLayers);
+  }
 
   /** The volume's bytes 1 MiB further back. */
   async function shifted(volume: Disk["chain"][number], start: number, length: number) {

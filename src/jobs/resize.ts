@@ -3,8 +3,17 @@ import type { Range } from "../core/model.ts";
 import { createOverlay, type Patch } from "../core/overlay.ts";
 import type { BlockPool, Compute } from "../core/ports.ts";
 import type { Loss } from "../core/target.ts";
-import { extentOf, type FileSystemIdentity, identify } from "../filesystems/index.ts";
-import { foreignTable, type Partition, type ReadBytes, readMbr, resizedGpt, type SoundGpt, soundGpt } from "../partitions/index.ts";
+import { extentOf, type FileSystemExtent, type FileSystemIdentity, identify } from "../filesystems/index.ts";
+import {
+  foreignTable,
+  type MbrTable,
+  type Partition,
+  type ReadBytes,
+  readMbr,
+  resizedGpt,
+  type SoundGpt,
+  soundGpt,
+} from "../partitions/index.ts";
 import { attachDisk, createDisk, type Disk, requireReadable } from "./disk.ts";
 import { readDisk } from "./read.ts";
 import { mapRuns, ORDER_BYTES } from "./walk.ts";
@@ -106,33 +115,44 @@ async function layoutOf(disk: Disk, read: ReadBytes, signal: AbortSignal): Promi
   const mbr = await readMbr(read, disk.size);
   if (mbr !== null && mbr.partitions.length > 0) {
     const isScaled = mbr.sector === SECTOR && (await countsLargeSectors(disk, mbr.partitions, read));
-    const partitions = isScaled ? mbr.partitions.map(scaled) : mbr.partitions;
-    return mbrLayout(disk, partitions, isScaled ? LARGE_SECTOR : mbr.sector, read);
+    const { partitions, unused } = mbr;
+    return isScaled
+      ? mbrLayout(disk, { ...mbr, sector: LARGE_SECTOR, partitions: partitions.map(scaled), unused: unused.map(scaled) }, read)
+      : mbrLayout(disk, mbr, read);
   }
   const foreign = await foreignTable(read, disk.size);
   if (foreign !== null) return endLayout(disk, `The disk has ${foreign}, whose partitions are not read here.`);
   // A boot loader's sector without entries may stand in front of a file system.
   const whole = await identify(read, 0, disk.size);
   if (whole !== null) return wholeLayout(disk, whole, read);
-  return mbr === null ? unknownLayout(disk, signal) : mbrLayout(disk, [], SECTOR, read);
+  return mbr === null ? unknownLayout(disk, signal) : mbrLayout(disk, mbr, read);
 }
 
 async function gptLayout(disk: Disk, gpt: SoundGpt, read: ReadBytes): Promise<Layout> {
   const { sector, partitions, backupBytes, doubt } = gpt;
+  const systems = await systemsOn(disk, partitions, read);
   const last = lastOf(partitions);
-  const limit = last === null || last.start + last.length < gpt.end ? null : await lastPartition(disk, last, read);
-  const warnings = [...gpt.repairs, ...(limit?.warnings ?? [])];
+  const limit = last === null || last.start + last.length < gpt.end ? null : lastPartition(disk, last, systems);
+  const outgrown = outgrownSystem(disk, gpt.end, systems);
+  const warnings = [...gpt.repairs, ...gpt.remarks, ...(limit?.warnings ?? []), ...outgrownWarnings(systems, outgrown)];
   const smallest = gpt.end + backupBytes;
   const behind = `Behind it the backup GPT needs ${backupBytes} bytes.`;
   const fixed = { sector, warnings, gpt, mbrLimit: null };
   if (doubt !== null)
     return { ...fixed, smallest: Math.max(smallest, disk.size), because: `${doubt} With such a table the disk can only grow.` };
+  if (outgrown !== null) {
+    // A backup at the disk's end can stay there, whatever the file system says of that place: it has lost it already.
+    const isAtEnd = gpt.backups.some(({ start, length }) => start + length > disk.size - sector);
+    const most = wholeSectors(disk.size, sector) + (isAtEnd ? 0 : backupBytes);
+    const needed = wholeSectors(outgrown.end, sector) + backupBytes;
+    return { ...fixed, smallest: Math.max(smallest, Math.min(needed, most)), because: `${outgrown.because} ${behind}` };
+  }
   if (limit !== null) return { ...fixed, smallest, because: `${limit.end} ${behind}${limit.advice}` };
   const end = last === null ? "The table lists no partition; its first copy and one sector to be used" : "What the hybrid MBR lists";
   return { ...fixed, smallest, because: `${end} end at byte ${gpt.end}. ${behind}` };
 }
 
-async function mbrLayout(disk: Disk, partitions: readonly Partition[], sector: number, read: ReadBytes): Promise<Layout> {
+async function mbrLayout(disk: Disk, { partitions, unused, sector, doubt }: MbrTable, read: ReadBytes): Promise<Layout> {
   const fixed = { sector, gpt: null, mbrLimit: MBR_SECTORS * sector };
   const stay = (because: string): Layout => ({ ...fixed, smallest: wholeSectors(disk.size, sector), because, warnings: [] });
   if (partitions.some(({ typeId }) => typeId === DYNAMIC))
@@ -140,10 +160,17 @@ async function mbrLayout(disk: Disk, partitions: readonly Partition[], sector: n
   // The protective entry of a GPT that is not there says nothing about where data ends.
   if (partitions.some(({ typeId }) => typeId === "0xee"))
     return stay("The boot record announces a GPT, but there is none: what lies where is not known.");
-  const last = lastOf(partitions);
+  if (doubt !== null) return stay(`${doubt} With such a table the disk can only grow.`);
+  const all = [...partitions, ...unused];
+  const last = partitions.length === 0 ? null : lastOf(all);
   if (last === null) return stay("The boot record lists no partition: what lies where is not known.");
-  const { end, advice, warnings } = await lastPartition(disk, last, read);
-  return { ...fixed, smallest: Math.max(last.start + last.length, sector), because: end + advice, warnings };
+  const systems = await systemsOn(disk, all, read);
+  const { end, advice, warnings } = lastPartition(disk, last, systems);
+  const smallest = Math.max(last.start + last.length, sector);
+  const outgrown = outgrownSystem(disk, smallest, systems);
+  const because = outgrown === null ? end + advice : outgrown.because;
+  const needed = outgrown === null ? 0 : wholeSectors(Math.min(outgrown.end, disk.size), sector);
+  return { ...fixed, smallest: Math.max(smallest, needed), because, warnings: [...warnings, ...outgrownWarnings(systems, outgrown)] };
 }
 
 /** Up to its end the disk may be in use. */
@@ -177,6 +204,60 @@ const wholeSectors = (bytes: number, sector: number): number => Math.ceil(bytes 
 const lastOf = (partitions: readonly Partition[]): Partition | null =>
   partitions.toSorted((a, b) => b.start + b.length - a.start - a.length || b.start - a.start)[0] ?? null;
 
+/** What is recognised in a partition, or where the disk begins. */
+interface System {
+  /** Null: the disk itself, beside its partition table. */
+  readonly partition: Partition | null;
+  readonly start: number;
+  readonly name: string;
+  /** Null: of this kind no size is read. */
+  readonly extent: FileSystemExtent | null;
+}
+
+/** What lies in the partitions; and where the disk begins, for a file system made over a table leaves the boot record at times. */
+async function systemsOn(disk: Disk, partitions: readonly Partition[], read: ReadBytes): Promise<readonly System[]> {
+  const systems: System[] = [];
+  for (const partition of partitions) {
+    const found = await lookInside(disk, partition, read);
+    if (found !== null) systems.push({ ...found, partition, start: partition.start });
+  }
+  const whole = partitions.some(({ start }) => start === 0) ? null : await systemIn(disk, 0, disk.size, read);
+  return whole === null ? systems : [...systems, { ...whole, partition: null, start: 0 }];
+}
+
+interface Outgrown {
+  readonly end: number;
+  readonly because: string;
+  /** It lies beside the partitions, not in one. */
+  readonly isBeside: boolean;
+}
+
+/** The file system that ends last, if that is behind `end`, where the partitions do. Its own end may lie behind the disk's. */
+function outgrownSystem(disk: Disk, end: number, systems: readonly System[]): Outgrown | null {
+  const endOf = ({ start, extent }: System): number => start + (extent?.length ?? 0);
+  const furthest = systems.reduce<System | null>((most, next) => (endOf(next) > (most === null ? end : endOf(most)) ? next : most), null);
+  if (furthest === null) return null;
+  const { partition, name } = furthest;
+  const past = endOf(furthest) > disk.size ? `, past the end of the disk (${disk.size})` : "";
+  const because =
+    partition === null
+      ? `Beside its partitions the disk begins with a file system (${name}) that ends at byte ${endOf(furthest)}${past}: either may be left over.`
+      : `The file system in partition ${partition.number} (${name}) ends at byte ${endOf(furthest)}${past}, though its partition ends at byte ${partition.start + partition.length}.`;
+  return { end: endOf(furthest), because, isBeside: partition === null };
+}
+
+/** Which file systems are larger than their partitions, and one that has no partition but counts. */
+function outgrownWarnings(systems: readonly System[], outgrown: Outgrown | null): string[] {
+  const warnings = systems.flatMap(({ partition, extent }) =>
+    partition === null || extent === null || extent.length <= partition.length
+      ? []
+      : [
+          `The file system in partition ${partition.number} (${extent.what}) has ${extent.length} bytes, the partition only ${partition.length}.`,
+        ],
+  );
+  return outgrown?.isBeside ? [...warnings, outgrown.because] : warnings;
+}
+
 interface LastPartition {
   /** Where it ends, as a sentence. */
   readonly end: string;
@@ -186,20 +267,18 @@ interface LastPartition {
 }
 
 /** What to tell of the partition that ends last: nothing in it is cut, though its file system may need less. */
-async function lastPartition(disk: Disk, partition: Partition, read: ReadBytes): Promise<LastPartition> {
+function lastPartition(disk: Disk, partition: Partition, systems: readonly System[]): LastPartition {
   const { number, start, length, name } = partition;
   const stop = start + length;
   const warnings: string[] = [];
   if (stop > disk.size)
     warnings.push(`Partition ${number} ends at byte ${stop}, past the end of the disk (${disk.size}): its end was cut off.`);
-  const inside = await lookInside(disk, partition, read);
+  const inside = systems.find((system) => system.partition === partition);
   const words = [name === "" ? "" : `“${name}”`, inside?.name ?? partition.type].filter((word) => word !== "").join(", ");
   const end = `Partition ${number} (${words}) ends at byte ${stop}.`;
   const extent = inside?.extent ?? null;
   if (extent === null) return { end, advice: "", warnings };
   if (extent.doubt !== null) warnings.push(`Partition ${number}, ${extent.what}: ${extent.doubt}`);
-  if (extent.length > length)
-    warnings.push(`The file system in partition ${number} (${extent.what}) has ${extent.length} bytes, the partition only ${length}.`);
   const isSmaller = length - extent.length >= 1 << 20;
   const advice = ` Its file system needs only ${extent.length} of its ${length} bytes: a smaller partition, made by the guest's own tools, would allow less.`;
   return { end, advice: isSmaller ? advice : "", warnings };
@@ -208,9 +287,13 @@ async function lastPartition(disk: Disk, partition: Partition, read: ReadBytes):
 /** The file system in a partition; null: none is recognised, or the image is damaged there (the partition's end is the limit in any case). */
 async function lookInside(disk: Disk, { start, length, flags }: Partition, read: ReadBytes) {
   if (start >= disk.size || flags.includes("extended")) return null;
-  const inside = Math.min(length, disk.size - start);
-  const found = await unlessDamaged(identify(read, start, inside));
-  return found && { name: found.name, extent: await unlessDamaged(extentOf(found.kind, read, start, inside)) };
+  return systemIn(disk, start, Math.min(length, disk.size - start), read);
+}
+
+async function systemIn(disk: Disk, start: number, length: number, read: ReadBytes) {
+  const found = await unlessDamaged(identify(read, start, length));
+  // Where it is larger than its partition, what proves its size lies behind that.
+  return found && { name: found.name, extent: await unlessDamaged(extentOf(found.kind, read, start, disk.size - start)) };
 }
 
 /** An MBR does not say how large its sectors are: where the file systems lie does. */

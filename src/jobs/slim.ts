@@ -3,7 +3,7 @@ import { DiskError } from "../core/errors.ts";
 import type { ByteSource, Extent, Packing, Volume } from "../core/model.ts";
 import type { Compute } from "../core/ports.ts";
 import { STANDALONE } from "../core/standalone.ts";
-import { FREE_MAPS, type FreeMap, identify } from "../filesystems/index.ts";
+import { FREE_MAPS, type FreeMap, identify, PageCache } from "../filesystems/index.ts";
 import { type Partition, readPartitions } from "../partitions/index.ts";
 import { createDisk, type Disk, requireReadable } from "./disk.ts";
 import { mapRuns } from "./walk.ts";
@@ -63,6 +63,7 @@ export async function slimDisk(
   const readHere = (at: number, length: number) => read(at, length, signal);
   const sections: Section[] = [];
   const refused: RefusedFileSystem[] = [];
+  const cache = new PageCache();
   const places = await placesOf(disk, readHere);
   for (const place of places) {
     const { partition, start, length } = place;
@@ -76,7 +77,8 @@ export async function slimDisk(
     else if (await isComposite(place, readHere)) refuse("It may be a piece of a dynamic disk or RAID, and go on elsewhere.");
     else
       try {
-        const part = { name: nameOf(partition), length, read: (at: number, count: number, s?: AbortSignal) => read(start + at, count, s) };
+        const readPart = (at: number, count: number, s?: AbortSignal) => read(start + at, count, s);
+        const part = { name: nameOf(partition), length, read: readPart, cache };
         sections.push({ ...place, map: await open(part, compute, signal) });
       } catch (error) {
         if (!(error instanceof DiskError)) throw error;

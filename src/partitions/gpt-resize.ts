@@ -14,8 +14,8 @@ import {
   partitionsOf,
   SECTOR_SIZES,
 } from "./gpt-layout.ts";
-import type { Partition, ReadBytes } from "./model.ts";
-import { hybridRanges, isProtective, listsNothing, protectiveMbr } from "./protective-mbr.ts";
+import { type Partition, placementNotes, type ReadBytes } from "./model.ts";
+import { damagedEntry, hasOverlap, hybridRanges, isProtective, listsNothing, protectiveMbr } from "./protective-mbr.ts";
 
 const BOOT_BYTES = 512;
 /** More in front of the first usable sector than this is not looked at. */
@@ -33,6 +33,8 @@ export interface SoundGpt {
   readonly backupBytes: number;
   /** What of the disk was damaged or misplaced, as sentences; the table of another size has it right. */
   readonly repairs: readonly string[];
+  /** What is not as it should be and stays so, as sentences: nobody but the user can say what is meant. */
+  readonly remarks: readonly string[];
   /** Where this table's backup lies now: bytes that are of no use elsewhere. Ascending, none overlaps another. */
   readonly backups: readonly Range[];
   /** What partitions take, those of a hybrid MBR included. */
@@ -122,11 +124,16 @@ function describe(
       `The GPT's entries lie at sector ${fields.entriesLba}, not between its header and its first usable sector (${first}): such a table is not moved here`,
       { guest: { start: sector, length: sector } },
     );
+  if (first * sector >= diskSize)
+    throw new DiskError("corrupt", `The GPT's first usable sector (${first}) lies past the end of the disk: such a table is not moved`, {
+      guest: { start: sector, length: sector },
+    });
   const { partitions, notes } = partitionsOf(entries, fields, sector);
   const hybrid = hybridRanges(boot).map(({ start, length }) => ({ start: start * sector, length: length * sector }));
   const stated = Number(isPrimary ? fields.alternateLba : header.fields.myLba) + 1;
   const repairs = repairsOf(primary, backups, { isPrimary, end, guid: fields.diskGuid });
   if (listsNothing(boot)) repairs.push("The protective MBR was missing; it is made again.");
+  else if (damagedEntry(boot) !== null) repairs.push("The protective MBR was damaged; it is made again.");
   return {
     sector,
     partitions,
@@ -134,6 +141,7 @@ function describe(
     doubt: notes[0]?.text ?? null,
     backupBytes: (entrySectors + 1) * sector,
     repairs,
+    remarks: remarksOn(partitions, first * sector, { boot, hybrid }),
     backups: placesOf(backups, fields.diskGuid, sector),
     taken: [...partitions, ...hybrid],
     sectors: Math.min(stated, Math.floor(diskSize / sector)),
@@ -162,6 +170,24 @@ function repairsOf(
   else if (own.entries === null) repairs.push("The entries of the backup GPT were damaged; they are made again from the first copy.");
   else if (own.header.at !== end) repairs.push(`The backup GPT lay at byte ${own.header.at}, not at the end of the disk.`);
   return repairs;
+}
+
+function remarksOn(
+  partitions: readonly Partition[],
+  first: number,
+  { boot, hybrid }: { readonly boot: Uint8Array; readonly hybrid: readonly Range[] },
+): string[] {
+  // Partitions that leave the disk are told by who asks for a size.
+  const remarks = placementNotes(partitions, Number.POSITIVE_INFINITY).map(({ text }) => text);
+  for (const { number, start } of partitions)
+    if (start < first) remarks.push(`Partition ${number} begins at byte ${start}, in front of the first usable one (${first}).`);
+  if (hasOverlap(boot)) remarks.push("Entries of the MBR overlap.");
+  for (const { start, length } of hybrid)
+    if (!partitions.some((partition) => partition.start === start && partition.length === length))
+      remarks.push(
+        `The MBR lists a partition at byte ${start} of ${length} bytes that the GPT does not: which of them is right is not known.`,
+      );
+  return remarks;
 }
 
 const sameId = (a: Uint8Array, b: Uint8Array): boolean => guidText(a) === guidText(b);

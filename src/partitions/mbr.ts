@@ -10,6 +10,7 @@ export const SIGNATURE_AT = 510;
 export const ENTRIES_AT = 446;
 const DISK_SIGNATURE_AT = 440;
 export const PROTECTIVE = 0xee;
+const UNUSED = mbrTypeId(0);
 /** Logical partitions that are followed; Linux itself stops at 60. */
 const MOST_LOGICAL = 128;
 
@@ -35,6 +36,13 @@ export interface MbrEntry {
   readonly count: number;
 }
 
+export interface MbrTable extends PartitionTable {
+  /** Why logical partitions may be missing from the list, as a sentence; null: nothing says so. */
+  readonly doubt: string | null;
+  /** Entries of type 0, which stands for none, that have a length all the same: Linux takes them for partitions. */
+  readonly unused: readonly Partition[];
+}
+
 /** The four entries of a boot record; null when the sector is none. */
 export function bootRecord(sector: Uint8Array): readonly MbrEntry[] | null {
   if (sector.length < SECTOR || sector[SIGNATURE_AT] !== 0x55 || sector[SIGNATURE_AT + 1] !== 0xaa) return null;
@@ -51,7 +59,7 @@ function hasParameterBlock(sector: Uint8Array): boolean {
 }
 
 /** The partitions of an MBR, logical ones included; null when the disk has none. */
-export async function readMbr(read: ReadBytes, diskSize: number): Promise<PartitionTable | null> {
+export async function readMbr(read: ReadBytes, diskSize: number): Promise<MbrTable | null> {
   if (diskSize < SECTOR) return null;
   const first = await read(0, SECTOR);
   const entries = bootRecord(first);
@@ -60,16 +68,24 @@ export async function readMbr(read: ReadBytes, diskSize: number): Promise<Partit
   if (hasParameterBlock(first) && !inUse.some(({ start }) => start > 0 && start * SECTOR < diskSize)) return null;
   const sector = await sectorSize(read, diskSize, inUse);
   const notes: Note[] = [];
-  const partitions: Partition[] = [];
+  const listed: Partition[] = [];
   entries.forEach((entry, i) => {
-    if (entry.type !== 0 && entry.count > 0) partitions.push(partitionOf(entry, i + 1, 0, sector));
+    if (entry.count > 0) listed.push(partitionOf(entry, i + 1, 0, sector));
   });
-  for (const entry of inUse)
-    if (isExtended(entry.type)) partitions.push(...(await readLogical(read, diskSize, entry.start, sector, partitions, notes)));
+  let doubt: string | null = null;
+  for (const entry of inUse) {
+    if (!isExtended(entry.type)) continue;
+    const logical = await readLogical(read, diskSize, entry, sector, listed);
+    listed.push(...logical.partitions);
+    doubt ??= logical.doubt;
+    if (logical.doubt !== null) notes.push(warning(logical.doubt));
+  }
+  const unused = listed.filter(({ typeId }) => typeId === UNUSED);
+  const partitions = listed.filter(({ typeId }) => typeId !== UNUSED);
   if (inUse.some(({ type }) => type === PROTECTIVE)) notes.push(warning("The boot record announces a GPT, but there is none on the disk."));
   notes.push(...placementNotes(partitions, diskSize));
   const id = new DataView(first.buffer, first.byteOffset).getUint32(DISK_SIGNATURE_AT, true);
-  return { kind: "mbr", sector, id: `0x${id.toString(16).padStart(8, "0")}`, partitions, notes };
+  return { kind: "mbr", sector, id: `0x${id.toString(16).padStart(8, "0")}`, partitions, notes, doubt, unused };
 }
 
 function partitionOf(entry: MbrEntry, number: number, base: number, sector: number): Partition {
@@ -96,37 +112,40 @@ async function sectorSize(read: ReadBytes, diskSize: number, entries: readonly M
   return !(await isRecord(extended.start * SECTOR)) && (await isRecord(extended.start * 4096)) ? 4096 : SECTOR;
 }
 
-/** Follows the chain of extended boot records; each link counts from the extended partition's start. */
+/**
+ * Follows the chain of extended boot records as Linux does (block/partitions/msdos.c): a logical partition counts from its record, a link
+ * from the extended partition's start. Nothing keeps either inside the extended partition.
+ */
 async function readLogical(
   read: ReadBytes,
   diskSize: number,
-  extendedStart: number,
+  extended: MbrEntry,
   sector: number,
   before: readonly Partition[],
-  notes: Note[],
-): Promise<Partition[]> {
-  const out: Partition[] = [];
+): Promise<{ readonly partitions: readonly Partition[]; readonly doubt: string | null }> {
+  const partitions: Partition[] = [];
   const seen = new Set<number>();
   let number = before.reduce((most, partition) => Math.max(most, partition.number), 4);
-  for (let record = extendedStart; ; ) {
+  let [record, count] = [extended.start, extended.count];
+  for (;;) {
     const at = record * sector;
-    if (seen.has(record)) notes.push(warning(`The chain of logical partitions runs in a circle at byte ${at}.`));
-    else if (seen.size >= MOST_LOGICAL)
-      notes.push(warning(`There are more than ${MOST_LOGICAL} logical partitions; the rest is not listed.`));
-    else if (at + SECTOR > diskSize) notes.push(warning(`The chain of logical partitions leads to byte ${at}, past the end of the disk.`));
-    else {
-      seen.add(record);
-      const entries = bootRecord(await read(at, SECTOR));
-      if (entries !== null) {
-        const logical = entries.find(({ type, count }) => type !== 0 && count > 0 && !isExtended(type));
-        const next = entries.find(({ type, start }) => isExtended(type) && start > 0);
-        if (logical !== undefined) out.push(partitionOf(logical, ++number, record, sector));
-        if (next === undefined) return out;
-        record = extendedStart + next.start;
-        continue;
-      }
-      notes.push(warning(`There is no extended boot record at byte ${at}: logical partitions may be missing.`));
-    }
-    return out;
+    const broken = (doubt: string) => ({ partitions, doubt });
+    if (seen.has(record)) return broken(`The chain of logical partitions runs in a circle at byte ${at}.`);
+    if (seen.size >= MOST_LOGICAL) return broken(`There are more than ${MOST_LOGICAL} logical partitions; the rest is not listed.`);
+    if (at + SECTOR > diskSize) return broken(`The chain of logical partitions leads to byte ${at}, past the end of the disk.`);
+    seen.add(record);
+    const entries = bootRecord(await read(at, SECTOR));
+    if (entries === null) return broken(`There is no extended boot record at byte ${at}: logical partitions may be missing.`);
+    const found = entries.filter((entry, i) => {
+      if (entry.count === 0 || isExtended(entry.type)) return false;
+      // Some programs leave other things in the two entries that no standard uses.
+      const end = entry.start + entry.count;
+      const isInside = end <= count && record + end <= extended.start + extended.count;
+      return i < 2 || isInside || entries.slice(0, i).every((before) => before.count === 0 || isExtended(before.type));
+    });
+    for (const entry of found) partitions.push(partitionOf(entry, ++number, record, sector));
+    const next = entries.find(({ type, start, count }) => isExtended(type) && (count > 0 || start > 0));
+    if (next === undefined) return { partitions, doubt: null };
+    [record, count] = [extended.start + next.start, next.count];
   }
 }

@@ -3,6 +3,7 @@
 // - GPT: UEFI 2.10 section 5.3.3, and the Discoverable Partitions Specification (https://uapi-group.org/specifications)
 
 const MBR_TYPES: Readonly<Record<number, string>> = {
+  0: "Unused",
   1: "FAT12",
   4: "FAT16",
   5: "Extended",
