@@ -66,7 +66,17 @@ export function tableRuns(ptr: usize, entries: u32, first: u32, parameters: usiz
     else if (holeTest === HOLE_WHEN_UNMASKED ? masked === 0 : holeTest === HOLE_WHEN_EQUAL && entry === holeValue) kind = HOLE;
     else position = base + <f64>masked * scale;
     const number = first + i;
-    if (kind === openKind && kind !== PACKED && (kind !== DATA || position === openAt + <f64>(number - openFirst) * unit)) continue;
+    if (kind === openKind && kind !== PACKED && (kind !== DATA || position === openAt + <f64>(number - openFirst) * unit)) {
+      if (kind !== DATA) {
+        // Most tables are nearly empty: the same bits again and again say the same.
+        const left = entries - 1 - i;
+        const like = wide ? v128.load64_splat(ptr - 8) : v128.load32_splat(ptr - 4);
+        const blocks = likeBlocks(like, ptr, wide ? left >> 3 : left >> 4);
+        i += wide ? blocks << 3 : blocks << 4;
+        ptr += (<usize>blocks) << 6;
+      }
+      continue;
+    }
     openKind = kind;
     openFirst = number;
     openAt = position;
@@ -79,4 +89,15 @@ export function tableRuns(ptr: usize, entries: u32, first: u32, parameters: usiz
   store<u32>(parameters, openFirst, OPEN_FIRST);
   store<u32>(parameters, openKind, OPEN_KIND);
   return runs;
+}
+
+/** How many blocks of 64 bytes from `ptr` on, at most `most`, hold nothing but the entry that fills `like`. */
+function likeBlocks(like: v128, ptr: usize, most: u32): u32 {
+  let blocks: u32 = 0;
+  for (; blocks < most; blocks++, ptr += 64) {
+    const a = v128.or(v128.xor(v128.load(ptr), like), v128.xor(v128.load(ptr, 16), like));
+    const b = v128.or(v128.xor(v128.load(ptr, 32), like), v128.xor(v128.load(ptr, 48), like));
+    if (v128.any_true(v128.or(a, b))) break;
+  }
+  return blocks;
 }

@@ -1,14 +1,19 @@
 import { DiskError } from "../core/errors.ts";
 import type { Arguments, OptionSpec } from "./arguments.ts";
 
-export const OUTPUT: OptionSpec = { names: ["--output"], kind: "value", value: "human|json", help: "how the result is printed" };
+export const OUTPUT: OptionSpec = {
+  names: ["--output"],
+  kind: "value",
+  value: "human|json",
+  choices: ["human", "json"],
+  help: "how the result is printed",
+};
 export const PROGRESS: OptionSpec = { names: ["-p", "--progress"], kind: "flag", help: "print how far the work is" };
 
-export function isJson(given: Arguments): boolean {
-  const value = given.value("output") ?? "human";
-  if (value !== "json" && value !== "human") throw new DiskError("usage", `--output is json or human, not “${value}”`);
-  return value === "json";
-}
+export const isJson = (given: Arguments): boolean => given.value("output") === "json";
+
+/** Standard output carries either progress or JSON. */
+export const showsProgress = (given: Arguments): boolean => given.has("progress") && !isJson(given);
 
 export function printJson(value: unknown): void {
   // JSON leaves the C1 controls as they are, and names from inside an image must not steer the terminal.
@@ -20,23 +25,6 @@ export function printLine(line = ""): void {
   process.stdout.write(`${plainText(line)}\n`);
 }
 
-/** Lines that are written many at a time, for long lists. */
-export function createListing(): { print(line: string): void; end(): void } {
-  let waiting: string[] = [];
-  const write = (): void => {
-    if (waiting.length > 0) process.stdout.write(`${waiting.join("\n")}\n`);
-    waiting = [];
-  };
-  return {
-    print(line) {
-      waiting.push(plainText(line));
-      if (waiting.length === LINES_AT_ONCE) write();
-    },
-    end: write,
-  };
-}
-const LINES_AT_ONCE = 1000;
-
 /** Text of several lines that holds nothing from inside an image. */
 export function printText(text: string): void {
   process.stdout.write(text);
@@ -47,7 +35,7 @@ export function printRemark(line: string): void {
 }
 
 /** Names from inside an image must not steer the terminal. */
-const plainText = (line: string): string => line.replaceAll(/\p{Cc}+/gu, " ");
+export const plainText = (line: string): string => line.replaceAll(/\p{Cc}+/gu, " ");
 
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 

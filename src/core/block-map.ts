@@ -39,8 +39,14 @@ interface Answer {
 }
 
 function answerOf(pieces: readonly Piece[]): Answer {
-  const stops = Float64Array.from(pieces, ({ start, length }) => start + length);
-  const ends = stops.map((stop, i) => (pieces[i]?.kind === "hole" ? -stop : stop));
+  const stops = new Float64Array(pieces.length);
+  const ends = new Float64Array(pieces.length);
+  for (let i = 0; i < pieces.length; i++) {
+    const { kind, start, length } = pieces[i] as Piece;
+    const stop = start + length;
+    stops[i] = stop;
+    ends[i] = kind === "hole" ? -stop : stop;
+  }
   return { pieces, stops, ends };
 }
 const startOf = ({ pieces }: Answer): number => (pieces[0] as Piece).start;
@@ -139,7 +145,7 @@ async function piecesOf(volume: Volume, from: number, to: number, signal?: Abort
   const pieces: Piece[] = [];
   for (const extent of await volume.extents(from, inside - from, signal)) {
     if (extent.kind === "zero") pieces.push(zero(extent.start, extent.length, true));
-    else if (extent.kind !== "raw") pieces.push(extent);
+    else if (extent.kind !== "raw" || volume.files[extent.file]?.dataRanges === undefined) pieces.push(extent);
     else {
       for (const part of allocatedParts(volume, extent)) pieces.push(part);
       if (stopOf(pieces) < extent.start + extent.length) return pieces;
@@ -231,6 +237,7 @@ function allocatedParts(volume: Volume, extent: RawExtent): (RawExtent | ZeroExt
 
 /** Cuts an extent to a range that lies inside it. */
 export function clip<E extends Extent | ZeroExtent>(extent: E, start: number, length: number): E {
+  if (start === extent.start && length === extent.length) return extent;
   const moved = start - extent.start;
   if (extent.kind === "raw") return { ...extent, start, length, at: extent.at + moved };
   if (extent.kind === "packed") return { ...extent, start, length, skip: extent.skip + moved };

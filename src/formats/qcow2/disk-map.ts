@@ -2,7 +2,7 @@ import { DiskError } from "../../core/errors.ts";
 import type { ByteSource, Extent, ScanTable } from "../../core/model.ts";
 import { firstAbove } from "../../core/sorted.ts";
 import type { Header } from "./header.ts";
-import { BAD, claimClusters, decodeSlice, HOLE, PACKED, RAW, type Slice } from "./l2-slice.ts";
+import { BAD, claimClusters, decodeSlice, type Entries, HOLE, PACKED, RAW, type Slice, scanEntries } from "./l2-slice.ts";
 import type { Refcounts } from "./refcounts.ts";
 import { type Claim, createRegions, type Regions } from "./regions.ts";
 import * as q from "./spec.ts";
@@ -206,10 +206,10 @@ export class DiskMap {
     const at = tableAt + ((start % this.tableSpan) / header.clusterSize) * header.l2EntryBytes;
     if (at + this.sliceBytes > file.size)
       throw this.broken(start, this.sliceSpan, `the L2 table at ${q.hex(tableAt)} runs past the end of the file (${file.size} bytes)`, at);
-    const table = await file.read(at, this.sliceBytes);
-    await this.findDamaged(index, table);
+    const entries = scanEntries(await file.read(at, this.sliceBytes), header, scanTable);
+    await this.findDamaged(index, entries);
     const { damaged } = this;
-    return decodeSlice(table, start, { header, scanTable, regions, fileSize: file.size, dataSize: data.size, diskSize, damaged });
+    return decodeSlice(entries, start, { header, regions, fileSize: file.size, dataSize: data.size, diskSize, damaged });
   }
 
   /** Position of an L2 table, checked ([1] L1 table entry). */
@@ -245,7 +245,7 @@ export class DiskMap {
   }
 
   /** The first time that a slice is read: finds host clusters that other entries use as well, against what refcounts say. */
-  private async findDamaged(index: number, table: Uint8Array): Promise<void> {
+  private async findDamaged(index: number, entries: Entries): Promise<void> {
     const { file, header, refcounts } = this.input;
     const byte = Math.floor(index / 8);
     const bit = 1 << (index % 8);
@@ -253,7 +253,7 @@ export class DiskMap {
     this.seenSlices[byte] = (this.seenSlices[byte] as number) | bit;
     this.seenClusters ??= new Uint8Array(Math.ceil(Math.min(file.size / header.clusterSize, TRACKED_CLUSTERS) / 8));
     const first = (index * this.sliceSpan) / header.clusterSize;
-    for (const { entry, cluster } of claimClusters(table, header, this.seenClusters)) {
+    for (const { entry, cluster } of claimClusters(entries, header, this.seenClusters)) {
       if (await isShared(refcounts, cluster)) continue;
       this.damaged.add(first + entry);
       if (this.damaged.size > MOST_DAMAGED) throw q.problem("corrupt", "more than a million clusters are used twice", { file: file.name });

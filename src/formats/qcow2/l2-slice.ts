@@ -1,5 +1,5 @@
-import type { ScanTable, TableLayout } from "../../core/model.ts";
-import { RUN_DATA, RUN_HOLE, RUN_ZERO } from "../../core/model.ts";
+import type { ScanTable, TableLayout, TableRuns } from "../../core/model.ts";
+import { RUN_DATA, RUN_HOLE, RUN_PACKED, RUN_ZERO } from "../../core/model.ts";
 import type { Header } from "./header.ts";
 import type { Regions } from "./regions.ts";
 import * as q from "./spec.ts";
@@ -28,7 +28,6 @@ export interface Slice {
 /** What the meaning of a slice depends on. */
 export interface SliceContext {
   readonly header: Header;
-  readonly scanTable: ScanTable;
   readonly regions: Regions;
   /** Size of the file that holds the image, and of the one that holds its raw clusters. */
   readonly fileSize: number;
@@ -38,23 +37,29 @@ export interface SliceContext {
   readonly damaged: ReadonlySet<number>;
 }
 
-/** Decodes `table` (whole entries), the first of which stands for the guest cluster at `start`. */
-export function decodeSlice(table: Uint8Array, start: number, context: SliceContext): Slice {
-  const { clusterSize, l2EntryBytes, extendedL2 } = context.header;
+/** Whole entries of an L2 table, and runs of like ones; of an extended table, whose entries are taken one by one, null. */
+export interface Entries {
+  readonly table: Uint8Array;
+  readonly runs: TableRuns | null;
+}
+
+/** Decodes entries, the first of which stands for the guest cluster at `start`. */
+export function decodeSlice({ table, runs }: Entries, start: number, context: SliceContext): Slice {
+  const { clusterSize, l2EntryBytes } = context.header;
   const inside = Math.min(table.length, Math.ceil((context.diskSize - start) / clusterSize) * l2EntryBytes);
   // Entries past the end mean that `size` or the table is damaged. The disk's last cluster stands for the end that cannot be known.
   const endless = table.subarray(inside).some((byte) => byte !== 0);
   const segments = new SegmentList(start, context);
   const known = table.subarray(0, endless ? inside - l2EntryBytes : inside);
-  if (extendedL2) decodeExtended(known, segments, context);
-  else decodeStandard(known, segments, context);
+  if (runs === null) decodeExtended(known, segments, context);
+  else decodeStandard(known, runs, segments, context);
   if (endless) segments.bad(clusterSize, "the L2 table maps clusters past the end of the disk: size or the table is damaged");
   return segments.finish();
 }
 
-function decodeStandard(table: Uint8Array, segments: SegmentList, { header, scanTable }: SliceContext): void {
-  const { clusterSize, version } = header;
-  // Entries with reserved bits come back one by one with the compressed ones; in version 2 the zero flag is reserved.
+/** Entries with reserved bits come back one by one with the compressed ones; in version 2 the zero flag is reserved. */
+export function scanEntries(table: Uint8Array, { clusterSize, version, extendedL2 }: Header, scanTable: ScanTable): Entries {
+  if (extendedL2) return { table, runs: null };
   const reserved = version === 2 ? q.L2_RESERVED | q.L2_ZERO : q.L2_RESERVED;
   const layout: TableLayout = {
     entryBytes: 8,
@@ -68,12 +73,18 @@ function decodeStandard(table: Uint8Array, segments: SegmentList, { header, scan
     zeroBits: version === 2 ? 0n : q.L2_ZERO,
     packedBits: q.L2_COMPRESSED | reserved,
   };
-  const runs = scanTable(table, layout);
+  return { table, runs: scanTable(table, layout) };
+}
+
+function decodeStandard(table: Uint8Array, runs: TableRuns, segments: SegmentList, { header }: SliceContext): void {
+  const { clusterSize } = header;
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+  const entries = table.length / 8;
   for (let run = 0; run < runs.length; run++) {
     const kind = runs.kind[run];
     const first = runs.first[run] as number;
-    const length = (runs.count[run] as number) * clusterSize;
+    if (first >= entries) break;
+    const length = Math.min(runs.count[run] as number, entries - first) * clusterSize;
     if (kind === RUN_HOLE) segments.add(HOLE, length);
     else if (kind === RUN_ZERO) segments.add(ZERO, length);
     else if (kind === RUN_DATA) segments.addData(length, runs.at[run] as number);
@@ -226,36 +237,58 @@ class SegmentList {
   finish(): Slice {
     return {
       length: this.kind.length,
-      kind: Uint8Array.from(this.kind),
-      start: Float64Array.from(this.start),
-      at: Float64Array.from(this.at),
-      packed: Float64Array.from(this.packed),
+      kind: new Uint8Array(this.kind),
+      start: new Float64Array(this.start),
+      at: new Float64Array(this.at),
+      packed: new Float64Array(this.packed),
       reason: this.reason,
       end: Math.min(this.next, this.context.diskSize),
     };
   }
 }
 
-/**
- * Host clusters that the raw entries of `table` use and `seen` (a bit per host cluster) already has; marks them all.
- * Returns pairs of entry index and host cluster.
- */
-export function claimClusters(table: Uint8Array, header: Header, seen: Uint8Array): Array<{ entry: number; cluster: number }> {
-  const { clusterSize, l2EntryBytes, extendedL2 } = header;
+/** An entry, by its place in the table, and a host cluster that it uses and another one does as well. */
+interface SharedUse {
+  readonly entry: number;
+  readonly cluster: number;
+}
+
+/** Host clusters that raw entries use and `seen` (a bit per host cluster) already has; marks them all. */
+export function claimClusters({ table, runs }: Entries, { clusterSize, l2EntryBytes }: Header, seen: Uint8Array): readonly SharedUse[] {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
-  const twice: Array<{ entry: number; cluster: number }> = [];
-  for (let entry = 0; entry * l2EntryBytes < table.length; entry++) {
+  const twice: SharedUse[] = [];
+  const claim = (at: number, entry: number, count: number): void => {
+    if (at % clusterSize === 0) claimRun(seen, at / clusterSize, entry, count, twice);
+  };
+  /** One that is no run of plain data: compressed ones are not counted, those with reserved bits are, unless they are zero. */
+  const claimEntry = (entry: number, isUsed: (high: number, low: number) => boolean): void => {
     const high = view.getUint32(entry * l2EntryBytes);
     const low = view.getUint32(entry * l2EntryBytes + 4);
-    if ((high & q.COMPRESSED_HIGH) !== 0 || (high | low) === 0) continue;
-    if (extendedL2 ? view.getUint32(entry * 16 + 12) === 0 : (low & q.ZERO_LOW) !== 0) continue;
-    const at = q.offsetOf(high, low);
-    const cluster = Math.floor(at / clusterSize);
-    if (at % clusterSize !== 0 || cluster >= seen.length * 8) continue;
-    const byte = Math.floor(cluster / 8);
-    const bit = 1 << (cluster % 8);
-    if (((seen[byte] as number) & bit) !== 0) twice.push({ entry, cluster });
-    seen[byte] = (seen[byte] as number) | bit;
-  }
+    if ((high & q.COMPRESSED_HIGH) === 0 && (high | low) !== 0 && isUsed(high, low)) claim(q.offsetOf(high, low), entry, 1);
+  };
+  if (runs === null)
+    for (let entry = 0; entry * l2EntryBytes < table.length; entry++) claimEntry(entry, () => view.getUint32(entry * 16 + 12) !== 0);
+  else
+    for (let run = 0; run < runs.length; run++) {
+      const first = runs.first[run] as number;
+      if (runs.kind[run] === RUN_DATA) claim(runs.at[run] as number, first, runs.count[run] as number);
+      else if (runs.kind[run] === RUN_PACKED) claimEntry(first, (_, low) => (low & q.ZERO_LOW) === 0);
+    }
   return twice;
+}
+
+/** Marks `count` host clusters from `cluster` on, which `entry` and those after it use. */
+function claimRun(seen: Uint8Array, cluster: number, entry: number, count: number, twice: SharedUse[]): void {
+  const end = Math.min(cluster + count, seen.length * 8);
+  for (let next = cluster; next < end; ) {
+    const byte = next >>> 3;
+    const stop = Math.min(end, (byte + 1) * 8);
+    const bits = (0xff << (next & 7)) & (0xff >> ((byte + 1) * 8 - stop));
+    const before = seen[byte] as number;
+    seen[byte] = before | bits;
+    if ((before & bits) !== 0)
+      for (let used = next; used < stop; used++)
+        if ((before & (1 << (used & 7))) !== 0) twice.push({ entry: entry + used - cluster, cluster: used });
+    next = stop;
+  }
 }

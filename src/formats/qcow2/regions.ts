@@ -31,18 +31,18 @@ export function createRegions(
   return {
     conflict(at, length) {
       const end = at + length;
-      let first: Claim | null = null;
-      const meet = (from: number, size: number, what: string) => {
-        const start = Math.max(at, from);
-        const stop = Math.min(end, from + size);
-        if (start < stop && (first === null || start < first.at)) first = { at: start, length: stop - start, what };
-      };
-      for (const claim of whole) meet(claim.at, claim.length, claim.what);
-      for (const { what, positions } of lists) {
-        const position = positions[firstAbove(positions, at - clusterSize)];
-        if (position !== undefined) meet(position, clusterSize, what);
+      let first: Claim = { at: end, length: 0, what: "" };
+      for (const claim of whole) {
+        const start = Math.max(at, claim.at);
+        const stop = Math.min(end, claim.at + claim.length);
+        if (start < stop && start < first.at) first = { at: start, length: stop - start, what: claim.what };
       }
-      return first;
+      for (const { what, positions } of lists) {
+        const position = positions[firstAbove(positions, at - clusterSize)] ?? end;
+        const start = Math.max(at, position);
+        if (start < first.at) first = { at: start, length: Math.min(end, position + clusterSize) - start, what };
+      }
+      return first.length > 0 ? first : null;
     },
   };
 }

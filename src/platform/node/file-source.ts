@@ -1,3 +1,4 @@
+import { readSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { checkRange } from "../../core/bytes.ts";
@@ -30,6 +31,7 @@ export async function openFileSource(path: string, written?: (at: number, length
     await handle.close();
     throw new DiskError("io", `${name} is not a regular file`, { file: name });
   }
+  const direct = new DirectReads();
   const source: FileSource = {
     name,
     size: opened.size,
@@ -38,7 +40,7 @@ export async function openFileSource(path: string, written?: (at: number, length
     ...(written && { dataRanges: written }),
     async read(at, length) {
       checkRange(source, at, length);
-      return readExactly(handle, name, at, length);
+      return direct.allows(length) ? direct.read(handle, name, at, length) : readExactly(handle, name, at, length);
     },
     async checkUnchanged() {
       const now = await stat(path).catch(() => null);
@@ -52,15 +54,71 @@ export async function openFileSource(path: string, written?: (at: number, length
 
 /** Exactly `length` bytes; a short read means that the file shrank. */
 export async function readExactly(handle: FileHandle, name: string, at: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(length);
+  const bytes = unfilled(length);
   for (let done = 0; done < length; ) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, at + done).catch((cause: NodeJS.ErrnoException) => {
-      throw new DiskError("io", `${name} cannot be read at byte ${at + done}: ${reasonOf(cause)}`, { file: name, at: at + done, cause });
+    const { bytesRead } = await handle.read(bytes, done, length - done, at + done).catch((cause) => {
+      throw unreadable(name, at + done, cause);
     });
-    if (bytesRead === 0) throw new DiskError("io", `${name} became shorter while it was being read`, { file: name, at: at + done });
+    if (bytesRead === 0) throw shrunk(name, at + done);
     done += bytesRead;
   }
   return bytes;
+}
+
+/** Memory that a read fills: zeros first would cost as much as reading a table does. A Buffer would share it when it is sliced. */
+const unfilled = (length: number): Uint8Array<ArrayBuffer> => new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+
+const unreadable = (file: string, at: number, cause: NodeJS.ErrnoException): DiskError =>
+  new DiskError("io", `${file} cannot be read at byte ${at}: ${reasonOf(cause)}`, { file, at, cause });
+const shrunk = (file: string, at: number): DiskError => new DiskError("io", `${file} became shorter while it was being read`, { file, at });
+
+/** Tables are no larger; more is better copied beside this thread. */
+const DIRECT_BYTES = 64 << 10;
+/** Longer than the system takes for bytes that it has in memory. */
+const SLOW_MS = 1;
+const READS_AFTER_SLOW = 64;
+const STRETCH_MS = 20;
+
+/**
+ * Small reads on this thread. A trip to another thread and back costs several times what copying a table does, and a chain has
+ * thousands of tables. A read that took long came from the drive: those that follow go to threads, where several wait at once.
+ */
+class DirectReads {
+  /** When the last stretch of direct reads, of any file, ended: then events (an interrupt, a timer) have their turn. */
+  private static rested = 0;
+  private toThreads = 0;
+
+  allows(length: number): boolean {
+    if (length > DIRECT_BYTES) return false;
+    if (this.toThreads === 0) return true;
+    this.toThreads--;
+    return false;
+  }
+
+  read({ fd }: FileHandle, name: string, at: number, length: number): Uint8Array<ArrayBuffer> {
+    const bytes = unfilled(length);
+    const start = performance.now();
+    for (let done = 0; done < length; ) {
+      const count = readNow(fd, bytes, done, at, name);
+      if (count === 0) throw shrunk(name, at + done);
+      done += count;
+    }
+    const end = performance.now();
+    if (end - start > SLOW_MS) this.toThreads = READS_AFTER_SLOW;
+    else if (end - DirectReads.rested > STRETCH_MS) {
+      this.toThreads = 1;
+      DirectReads.rested = end;
+    }
+    return bytes;
+  }
+}
+
+function readNow(fd: number, bytes: Uint8Array, done: number, at: number, name: string): number {
+  try {
+    return readSync(fd, bytes, done, bytes.length - done, at + done);
+  } catch (cause) {
+    throw unreadable(name, at + done, cause as NodeJS.ErrnoException);
+  }
 }
 
 const REASONS: Readonly<Record<string, string>> = {
