@@ -90,13 +90,25 @@ const RECORDS = ["x", "g", "L", "K"];
 const isFile = ({ type, name }: Header): boolean => ["0", "\0", "7", "S"].includes(type) && !name.endsWith("/");
 
 function makeMember(file: ByteSource, { name, at, stored, map }: TarEntry): Member {
-  const whole = sliceSource(file, at, stored, shownName(name));
+  const whole = partOf(file, at, stored, shownName(name));
   const source = withGrowth(map === null ? whole : sparseSource(whole, map.size, map.ranges), growthOf(file));
   return {
     name,
     size: source.size,
     head: () => source.read(0, Math.min(HEAD, source.size)),
     open: async () => ({ source }),
+  };
+}
+
+/** A slice that knows of zeros what the archive does: in a packed one they need not be decoded. */
+function partOf(file: ByteSource, at: number, length: number, name: string): ByteSource {
+  const slice = sliceSource(file, at, length, name);
+  if (file.dataRanges === undefined) return slice;
+  return {
+    ...slice,
+    *dataRanges(start, count) {
+      for (const range of file.dataRanges?.(at + start, count) ?? []) yield { start: range.start - at, length: range.length };
+    },
   };
 }
 

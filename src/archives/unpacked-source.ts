@@ -1,11 +1,13 @@
+import { BitSet } from "../core/bit-set.ts";
 import { checkRange } from "../core/bytes.ts";
 import { DiskError } from "../core/errors.ts";
-import type { ByteSource, OpenContext } from "../core/model.ts";
+import type { ByteSource, OpenContext, Range } from "../core/model.ts";
 import type { StreamCodec, StreamDecoder, StreamState } from "../core/ports.ts";
 import { growthOf, withGrowth } from "./growth.ts";
 
 // A packed stream can only be read from its beginning. Here it is gone through once, which tells its size and proves its
-// checksums before anything is written; on the way the decoder's state is kept at places from which reading can go on later.
+// checksums before anything is written; on the way the decoder's state is kept at places from which reading can go on later, and it is
+// noted which windows hold anything but zeros: the others are never decoded again.
 
 /** Plain bytes are cached in windows of this size; a read that goes backwards a little finds them here. */
 const WINDOW = 1 << 20;
@@ -33,7 +35,7 @@ export interface UnpackedSource extends ByteSource {
   readonly remarks: readonly string[];
 }
 
-/** The plain bytes of a packed stream, at random access. Memory: at most about 100 MiB and what the codec needs for itself. */
+/** The plain bytes of a packed stream, at random access. Memory: at most about 100 MiB, a bit per MiB, and what the codec needs for itself. */
 export async function unpackedSource(
   packed: ByteSource,
   codec: StreamCodec,
@@ -50,6 +52,7 @@ export async function unpackedSource(
     size,
     origin: null,
     remarks: reader.remarks,
+    dataRanges: (at, length) => reader.dataRanges(at, length, size),
     read(at, length, signal) {
       const work = queue.then(() => {
         signal?.throwIfAborted();
@@ -98,6 +101,10 @@ class StreamReader {
   #checkpoints: Checkpoint[] = [];
   #spacing = FIRST_SPACING;
   readonly #windows = new Map<number, Uint8Array>();
+  /** What a window was cached in that gave way to another: the next one is decoded into it, so that none wait to be collected. */
+  #spare: Uint8Array | null = null;
+  /** Numbers of the windows that hold anything but zeros. */
+  readonly #data = new BitSet();
 
   constructor(packed: ByteSource, codec: StreamCodec, context: OpenContext) {
     this.#packed = packed;
@@ -114,7 +121,7 @@ class StreamReader {
   async goThrough(expected: Expected | undefined): Promise<number> {
     const { compute, signal, onUnpack } = this.#context;
     let sum = 0;
-    const buffer = new Uint8Array(WINDOW);
+    let buffer = new Uint8Array(WINDOW);
     if (expected !== undefined) this.#followOnly(expected.size);
     while (!this.#ended) {
       signal?.throwIfAborted();
@@ -125,7 +132,11 @@ class StreamReader {
         if (this.#at > expected.size) throw this.#fault(`holds more than the ${expected.size} bytes that are stated`);
         sum = compute.crc32(bytes, sum);
       } else this.#followOnly(this.#at);
-      if (given > 0) this.#cache(start / WINDOW, bytes.slice());
+      if (!isZero(bytes)) {
+        this.#data.add(start / WINDOW);
+        this.#cache(start / WINDOW, bytes);
+        buffer = this.#takeBuffer();
+      }
       this.#keepState();
       onUnpack?.(this.#packedAt, this.#packed.size);
     }
@@ -142,13 +153,27 @@ class StreamReader {
       signal?.throwIfAborted();
       const place = at + done;
       const index = Math.floor(place / WINDOW);
-      const window = this.#windows.get(index) ?? (await this.#readWindow(index, size, signal));
-      this.#cache(index, window);
-      const part = window.subarray(place - index * WINDOW, place - index * WINDOW + length - done);
-      out.set(part, done);
-      done += part.length;
+      const within = place - index * WINDOW;
+      const wanted = Math.min(WINDOW - within, length - done);
+      if (this.#data.has(index)) {
+        const window = this.#windows.get(index) ?? (await this.#readWindow(index, size, signal));
+        this.#cache(index, window);
+        out.set(window.subarray(within, within + wanted), done);
+      }
+      done += wanted;
     }
     return out;
+  }
+
+  /** The windows with data in them, those that touch as one. */
+  *dataRanges(at: number, length: number, size: number): Generator<Range> {
+    const end = Math.min(at + length, size);
+    for (let index = Math.floor(at / WINDOW); index * WINDOW < end; index++) {
+      if (!this.#data.has(index)) continue;
+      const start = Math.max(at, index * WINDOW);
+      while ((index + 1) * WINDOW < end && this.#data.has(index + 1)) index++;
+      yield { start, length: Math.min(end, (index + 1) * WINDOW) - start };
+    }
   }
 
   /** Decodes until `out` is full or the stream ends; how many bytes came. */
@@ -206,16 +231,16 @@ class StreamReader {
   async #readWindow(index: number, size: number, signal?: AbortSignal): Promise<Uint8Array> {
     const start = index * WINDOW;
     this.#goBack(start);
-    const buffer = new Uint8Array(WINDOW);
+    let buffer = this.#takeBuffer();
     for (;;) {
       signal?.throwIfAborted();
       const at = this.#at;
-      const length = Math.min(WINDOW, size - at);
-      if ((await this.fill(buffer.subarray(0, length), signal)) !== length)
-        throw this.#fault("is no longer what it was: the file has changed");
-      const window = buffer.slice(0, length);
+      const window = buffer.subarray(0, Math.min(WINDOW, size - at));
+      if ((await this.fill(window, signal)) !== window.length) throw this.#fault("is no longer what it was: the file has changed");
       if (at === start) return window;
+      if (!this.#data.has(at / WINDOW)) continue;
       this.#cache(at / WINDOW, window);
+      buffer = this.#takeBuffer();
     }
   }
 
@@ -252,7 +277,17 @@ class StreamReader {
   #cache(index: number, window: Uint8Array): void {
     this.#windows.delete(index);
     this.#windows.set(index, window);
-    if (this.#windows.size > CACHED_WINDOWS) this.#windows.delete(this.#windows.keys().next().value as number);
+    if (this.#windows.size <= CACHED_WINDOWS) return;
+    const [oldest, given] = this.#windows.entries().next().value as [number, Uint8Array];
+    this.#windows.delete(oldest);
+    this.#spare = given;
+  }
+
+  /** A whole window to decode into. */
+  #takeBuffer(): Uint8Array<ArrayBuffer> {
+    const spare = this.#spare;
+    this.#spare = null;
+    return new Uint8Array(spare === null ? new ArrayBuffer(WINDOW) : (spare.buffer as ArrayBuffer));
   }
 
   /** Stops at a stream that has or states so many bytes, when they are out of all proportion to what they come from. */
@@ -268,4 +303,14 @@ class StreamReader {
     const { name } = this.#packed;
     return new DiskError("corrupt", `${name}: the ${this.#codec} stream ${what}`, { file: name, at: this.#packedAt });
   }
+}
+
+/** `bytes` begin where their buffer does. Four words are looked at together, which is twice as fast as one by one. */
+function isZero(bytes: Uint8Array): boolean {
+  const words = new Int32Array(bytes.buffer, 0, (bytes.length >> 4) * 4);
+  for (let i = 0; i < words.length; i += 4) {
+    const [low, high] = [(words[i] as number) | (words[i + 1] as number), (words[i + 2] as number) | (words[i + 3] as number)];
+    if ((low | high) !== 0) return false;
+  }
+  return bytes.subarray(words.length * 4).every((byte) => byte === 0);
 }

@@ -74,9 +74,11 @@ interface Parts {
   readonly before?: string;
   readonly link?: boolean;
   readonly second?: boolean;
+  /** Packed once more, at the end, perhaps under another name. */
+  readonly again?: readonly (readonly [file: string, name: string])[];
 }
 /** An appliance made with tar around a raw disk. */
-function build({ href = "disk.raw", fileRef = "file1", capacity = String(MIB), before = "", link, second }: Parts): Uint8Array {
+function build({ href = "disk.raw", fileRef = "file1", capacity = String(MIB), before = "", link, second, again = [] }: Parts): Uint8Array {
   const place = mkdtempSync(join(folder, "in-"));
   const more =
     second === true
@@ -89,7 +91,9 @@ function build({ href = "disk.raw", fileRef = "file1", capacity = String(MIB), b
   if (link === true) symlinkSync("/etc/passwd", join(place, "disk.raw"));
   else writeFileSync(join(place, "disk.raw"), diskBytes({ size: MIB, pieces: [{ start: 4096, bytes: noise(9999, 1) }] }));
   writeFileSync(join(place, "disk2.raw"), new Uint8Array(512));
-  execFileSync("tar", ["-cf", "a.ova", "a.ovf", "disk.raw", "disk2.raw"], { cwd: place });
+  writeFileSync(join(place, "a.mf"), "");
+  execFileSync("tar", ["-cf", "a.ova", "a.ovf", "a.mf", "disk.raw", "disk2.raw"], { cwd: place });
+  for (const [name, as] of again) execFileSync("tar", ["-rf", "a.ova", `--transform=s/.*/${as}/`, name], { cwd: place });
   return new Uint8Array(readFileSync(join(place, "a.ova")));
 }
 
@@ -104,6 +108,26 @@ describe("reading", () => {
     await expect(open(two)).rejects.toMatchObject({ code: "choice", choices: ["disk.raw", "disk2.raw"] });
     expect(await open(two, "disk2.raw")).toMatchObject({ size: 512 });
     for (const bytes of [two, build({})]) await expect(open(bytes, "disk3.raw")).rejects.toMatchObject({ code: "choice" });
+  });
+
+  test("what macOS packs beside a descriptor is none", async () => {
+    expect(await open(build({ again: [["disk2.raw", "._a.ovf"]] }))).toMatchObject({ format: "raw", size: MIB });
+  });
+
+  test.each([
+    ["the disk", "disk2.raw", "disk.raw", "2 files named “disk.raw”"],
+    ["the descriptor", "a.ovf", "a.ovf", "2 files named “a.ovf”"],
+    ["the manifest", "a.mf", "a.mf", "2 files named “a.mf”"],
+    ["a second descriptor", "a.ovf", "b.OVF", "2 OVF descriptors, and an appliance has one: a.ovf, b.OVF"],
+  ])("%s twice is refused by name", async (_, file, as, message) => {
+    await expect(open(build({ again: [[file, as]] }))).rejects.toMatchObject({
+      code: "corrupt",
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test("a file that has no part in it may be there twice", async () => {
+    expect(await open(build({ again: [["a.mf", "disk2.raw"]] }))).toMatchObject({ format: "raw", size: MIB });
   });
 
   test.each<[string, Parts, string]>([

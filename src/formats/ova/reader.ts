@@ -9,15 +9,10 @@ import { readManifest, verifyDigest } from "./manifest.ts";
 /** Opens a disk of an appliance: the one that `context.member` names, or the only one. The disk's own header says its size, not the descriptor. */
 export async function openOva(file: ByteSource, context: FormatContext): Promise<Volume> {
   const members = await readTar(file, context.signal);
-  const find = (name: string): Member | undefined => members.find((member) => member.name === name);
-  const descriptor = members.find(({ name }) => /\.ovf$/i.test(name));
-  if (descriptor === undefined)
-    throw new DiskError("corrupt", `${file.name}: there is no OVF descriptor in it`, { file: file.name, at: 0 });
+  const descriptor = onlyDescriptor(file, members);
   const envelope = (await descriptor.open()).source;
   const disk = choose(file, await readEnvelope(envelope), context.member);
-  const found = members.filter(({ name }) => name === disk.href);
-  if (found.length > 1) throw new DiskError("corrupt", `${file.name} holds two files named “${disk.href}”`, { file: file.name, at: 0 });
-  const { source } = (await found[0]?.open()) ?? { source: await askFor(file, disk, context) };
+  const { source } = (await onlyMember(file, members, disk.href)?.open()) ?? { source: await askFor(file, disk, context) };
   const inner = { ...context, member: undefined };
   const volume = await context.openInner(source, "OVA", inner);
   const notes: Note[] = [];
@@ -26,7 +21,7 @@ export async function openOva(file: ByteSource, context: FormatContext): Promise
       text: `The descriptor states ${disk.capacity} bytes for ${disk.href}; the disk itself has ${volume.size}, which are read.`,
       severity: "warning",
     });
-  const manifest = find(descriptor.name.replace(/\.ovf$/i, ".mf"));
+  const manifest = onlyMember(file, members, descriptor.name.replace(/\.ovf$/i, ".mf"));
   const { digests, unread } = manifest === undefined ? { digests: [], unread: [] } : await readManifest((await manifest.open()).source);
   if (unread.length > 0) notes.push({ text: `The manifest's ${unread.join(" and ")} sums are not compared.`, severity: "warning" });
   const parts = [
@@ -44,6 +39,33 @@ export async function openOva(file: ByteSource, context: FormatContext): Promise
       },
     }),
   };
+}
+
+/** §5.1: a package has one. Of two, each may describe other disks: none is taken for the right one. */
+function onlyDescriptor(file: ByteSource, members: readonly Member[]): Member {
+  const place = { file: file.name, at: 0 };
+  // What macOS packs beside a file are its attributes, under the file's name.
+  const names = members.map(({ name }) => name).filter((name) => /\.ovf$/i.test(name) && !plainName(name).startsWith("._"));
+  const [first, ...more] = new Set(names);
+  if (first === undefined) throw new DiskError("corrupt", `${file.name}: there is no OVF descriptor in it`, place);
+  if (more.length > 0)
+    throw new DiskError(
+      "corrupt",
+      `${file.name} holds ${more.length + 1} OVF descriptors, and an appliance has one: ${[first, ...more].join(", ")}`,
+      place,
+    );
+  return onlyMember(file, members, first) as Member;
+}
+
+/** The member of this name; undefined when there is none. Readers of tar differ in which of two they take, and so would the disk. */
+function onlyMember(file: ByteSource, members: readonly Member[], name: string): Member | undefined {
+  const [first, ...more] = members.filter((member) => member.name === name);
+  if (more.length > 0)
+    throw new DiskError("corrupt", `${file.name} holds ${more.length + 1} files named “${name}”: it does not say which is meant`, {
+      file: file.name,
+      at: 0,
+    });
+  return first;
 }
 
 function choose(file: ByteSource, disks: readonly OvfDisk[], member: string | undefined): OvfDisk {
