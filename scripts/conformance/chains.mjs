@@ -2,11 +2,12 @@
  * Section "chains": six layers of unequal sizes, with zeros over data and parts of blocks, in every chain format that can be made here and in
  * mixtures, flattened to every written format. A naive model says what each layer shows.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pythonWith } from "../executables.mjs";
+import { libvhdiFaults, sevenZipFaults } from "./chain-judges.mjs";
 import { checkChainVerbs } from "./chain-verbs.mjs";
-import { runProgram } from "./programs.mjs";
+import { checkLayerFormats } from "./layer-formats.mjs";
 import { forEachOf } from "./report.mjs";
 import { isFull, REPRESENTATIVES } from "./targets.mjs";
 import { successFault } from "./verdicts.mjs";
@@ -110,6 +111,7 @@ export async function checkChains(section, context) {
   if (python === null) section.skip("judge libvhdi", "not installed");
   if (judges["7zz"] === null) section.skip("judge 7-Zip", "not installed");
   await checkChainVerbs({ ...context, section });
+  await checkLayerFormats({ ...context, section, qemuImg: judges["qemu-img"], python });
   await forEachOf([...Object.entries(KINDS).entries()], async ([i, [name, kind]]) => {
     if (!section.wants(name)) return;
     const folder = join(work, `chain-${i}`);
@@ -189,28 +191,6 @@ async function makeLayer({ judges, spindle }, { format, level, files, layers, sh
   });
   if (words.length > 0) await judges["qemu-io"].must(["-f", format, ...words, name], run);
   return name;
-}
-
-const LIBVHDI_CHAIN = `
-import sys, pyvhdi
-files = [pyvhdi.file() for _ in sys.argv[2:]]
-for file, name in zip(files, sys.argv[2:]): file.open(name)
-for child, parent in zip(files[1:], files[:-1]): child.set_parent(parent)
-for number, file in enumerate(files):
-    with open("shown-%d.raw" % number, "rb") as disk:
-        if disk.read() != file.read_buffer_at_offset(file.get_media_size(), 0): sys.exit("layer %d shows other bytes" % (number + 1))
-`;
-
-async function libvhdiFaults(python, files, shown, folder) {
-  for (const [i, disk] of shown.entries()) writeFileSync(join(folder, `shown-${i}.raw`), disk);
-  const result = await runProgram(python, ["-c", LIBVHDI_CHAIN, "-", ...files], { cwd: folder });
-  return result.code === 0 ? "" : `libvhdi: ${(result.stdout + result.stderr).trim()}`;
-}
-
-async function sevenZipFaults(sevenZip, top, disk, folder) {
-  await sevenZip.must(["x", "-oseen", top], { cwd: folder });
-  const [name] = readdirSync(join(folder, "seen"));
-  return readFileSync(join(folder, "seen", name)).equals(disk) ? "" : "shows other bytes";
 }
 
 /** The newest layer that wrote a place must own it, down to a block that it shares with older data; a place nobody wrote is nobody's or zero. */
