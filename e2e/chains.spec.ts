@@ -1,6 +1,16 @@
 import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
-import { convert, type MachineFolder, missing, requireIdentical, tool, writeMachine, writeNoise, writeRawDisk } from "./images.ts";
+import {
+  convert,
+  type MachineFolder,
+  missing,
+  requireIdentical,
+  tool,
+  writeEncrypted,
+  writeMachine,
+  writeNoise,
+  writeRawDisk,
+} from "./images.ts";
 import { card, chooseTarget, convertToDownloads, drop, expect, privateFiles, test, waitVerified } from "./page.ts";
 
 test.skip(missing("qemu-img", "qemu-io") !== "", missing("qemu-img", "qemu-io"));
@@ -121,6 +131,33 @@ test("layers that lead in a circle are explained", async ({ spindle, folder }) =
   await drop(spindle, ring);
   await expect(spindle.getByRole("alert")).toContainText("The layers lead in a circle");
   await expect(spindle.getByRole("article")).toHaveCount(1);
+});
+
+test("an encrypted layer over a base whose name Chromium hides; what each owns is told when it is unlocked", async ({
+  spindle,
+  folder,
+}) => {
+  test.skip(process.platform === "win32", "no such names");
+  const place = join(folder, "vault");
+  mkdirSync(place);
+  const base = join(place, "at 12:00.qcow2");
+  const changed = join(folder, "changed.raw");
+  convert(raw, base, "qcow2");
+  copyFileSync(raw, changed);
+  tool("qemu-io").must(["-f", "raw", "-c", "write -P 0x55 4M 64k", changed]);
+  writeEncrypted(changed, join(place, "top.qcow2"), "sesame", base);
+  await drop(spindle, place);
+  const opened = card(spindle, "top.qcow2");
+  await expect(opened.getByRole("radio")).toHaveText([/^at 12:00\.qcow2/, /^top\.qcow2/]);
+  const field = opened.getByLabel("Passphrase", { exact: true });
+  await expect(field).toBeVisible();
+  await expect(opened.getByText(/^owns/)).toHaveCount(0);
+  await field.fill("sesame");
+  await field.press("Enter");
+  await expect(opened.getByText(/^owns/)).toHaveCount(2);
+  await chooseTarget(opened, "vdi");
+  const [saved = ""] = await convertToDownloads(spindle, opened, folder);
+  requireIdentical(changed, "raw", saved, "vdi");
 });
 
 test("two branches over one base", async ({ spindle, folder }) => {

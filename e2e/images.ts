@@ -57,11 +57,12 @@ export function convert(from: string, to: string, format: string, options = ""):
   tool("qemu-img").must(["convert", "-O", format, ...chosen, from, to]);
 }
 
-/** A qcow2 of a raw disk, encrypted with LUKS. */
-export function writeEncrypted(raw: string, path: string, passphrase: string): void {
+/** A qcow2 of a raw disk, encrypted with LUKS; with a base, a layer that holds what differs from it. */
+export function writeEncrypted(raw: string, path: string, passphrase: string, base?: string): void {
+  const over = base === undefined ? [] : ["-B", base, "-F", "qcow2"];
   const key = ["--object", `secret,id=key,data=${passphrase}`];
   const options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10";
-  const make = () => tool("qemu-img").run(["convert", ...key, "-O", "qcow2", "-o", options, raw, path]);
+  const make = () => tool("qemu-img").run(["convert", ...key, ...over, "-O", "qcow2", "-o", options, raw, path]);
   // It measures the processor first, and on a busy machine sometimes refuses to believe its own clock.
   let made = make();
   for (let i = 0; i < 9 && made.stderr.includes("Unable to get accurate CPU usage"); i++) made = make();

@@ -30,6 +30,20 @@ test("two clicks make a disk for Azure: a fixed VHD of whole MiB, and how to imp
   await expect(steps.getByRole("button", { name: "Copy the command" })).not.toHaveCount(0);
 });
 
+test("a file has the ending that its target wants, under a name of one's own too", async ({ spindle, folder }) => {
+  const opened = await openImage(spindle, raw);
+  await choosePreset(opened, "parallels");
+  await expect(opened.getByText(/ as web\.hds, DiskDescriptor\.xml,/)).toBeVisible();
+  await opened.getByText("Options", { exact: true }).click();
+  await opened.getByLabel("File name").fill("shop");
+  await opened.getByLabel("File name").press("Enter");
+  await expect(opened.getByText(/ as shop\.hds, DiskDescriptor\.xml,/)).toBeVisible();
+  const saved = await convertToDownloads(spindle, opened, folder);
+  expect(saved.map((path) => basename(path))).toEqual(["shop.hds", "DiskDescriptor.xml"]);
+  // The folder that the two go into has another name than the file.
+  await expect(opened.getByText("mkdir shop.hdd", { exact: true })).toBeVisible();
+});
+
 test("what a target refuses is said, and nothing starts", async ({ spindle }) => {
   const opened = await openImage(spindle, raw);
   await choosePreset(opened, "hyper-v-gen2");

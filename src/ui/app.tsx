@@ -6,7 +6,7 @@ import { announced } from "./state/announcements.ts";
 import { update, updateHeld, updateWaits } from "./state/app-update.ts";
 import { type Appearance, appearance } from "./state/appearance.ts";
 import { entries } from "./state/images.ts";
-import { dragging } from "./state/intake.ts";
+import { dragging, taking } from "./state/intake.ts";
 import { type LockState, networkLock } from "./state/network-lock.ts";
 import { panel } from "./state/panels.ts";
 import { route } from "./state/route.ts";
@@ -107,6 +107,8 @@ function ThemeSelect() {
 
 function Work() {
   const list = entries.value;
+  // A card tells by itself that its image is being opened.
+  const looking = taking.value && list.every(({ opening }) => opening.value === null);
   if (list.length === 0) {
     return (
       <StartScreen>
@@ -123,6 +125,7 @@ function Work() {
       </div>
       <UnfinishedBanners />
       <IntakeFailure />
+      {looking && <p class="hint">Looking through the files…</p>}
       {list.map((entry) => (
         <ImageArticle key={entry.key} entry={entry} />
       ))}

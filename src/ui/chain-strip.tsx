@@ -99,7 +99,8 @@ interface LayerProps {
 
 function Layer({ tree, layer, card, place, length, isHeld, choose }: LayerProps) {
   const isChosen = place === length - 1;
-  const owner = place < 0 ? undefined : card?.owners[length - 1 - place];
+  // Of a locked image the tables are not read yet: nothing is known of what lies where.
+  const owner = place < 0 || card?.locked === true ? undefined : card?.owners[length - 1 - place];
   const parent = tree.layers.find(({ id }) => id === layer.parent);
   const number = ownerNumber(tree, layer.id);
   return (

@@ -35,7 +35,8 @@ export async function createPrivateSink(job: string, names: readonly string[]): 
       try {
         for (let done = 0; done < bytes.length; ) {
           const written = access.write(bytes.subarray(done) as Uint8Array<ArrayBuffer>, { at: at + done });
-          if (written === 0) throw new DOMException("nothing more could be written", "QuotaExceededError");
+          // In a private window Chromium answers a write that has no space with its own error number instead of throwing.
+          if (written === 0 || written > bytes.length - done) throw new DOMException("nothing more could be written", "QuotaExceededError");
           done += written;
         }
       } catch (cause) {

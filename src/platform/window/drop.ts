@@ -57,7 +57,10 @@ async function collect(transfer: DataTransfer): Promise<GivenFiles> {
     const file = plain[i] ?? null;
     if (isDirectory(handle)) {
       folder = true;
-      files.push(...(await filesOfDirectory(handle)));
+      const listed = await filesOfDirectory(handle);
+      // Chromium keeps names such as "12:00.qcow2" out of a handle's list, though not out of the older one.
+      const others = entry === null ? [] : await filesOfEntry(entry, new Set(listed.map(({ path }) => path)));
+      files.push(...listed, ...others);
     } else if (isFile(handle)) {
       files.push({ file: await handle.getFile(), handle });
     } else if (entry?.isDirectory) {

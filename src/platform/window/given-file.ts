@@ -31,14 +31,16 @@ async function walk(directory: FileSystemDirectoryHandle, path: string, depth: n
   }
 }
 
-/** The same for browsers that have only the older, read-only directory entries. */
-export async function filesOfEntry(root: FileSystemEntry): Promise<GivenFile[]> {
+/** The same by the older, read-only directory entries; without the files whose paths are known already. */
+export async function filesOfEntry(root: FileSystemEntry, known: ReadonlySet<string | undefined> = new Set()): Promise<GivenFile[]> {
   const found: GivenFile[] = [];
   const visit = async (entry: FileSystemEntry, depth: number): Promise<void> => {
     if (found.length >= MAX_FILES) return;
+    const path = entry.fullPath.replace(/^\//, "");
     if (isFileEntry(entry)) {
+      if (known.has(path)) return;
       const file = await new Promise<File>((resolve, reject) => entry.file(resolve, reject));
-      found.push({ file, handle: null, path: entry.fullPath.replace(/^\//, "") });
+      found.push({ file, handle: null, path });
     } else if (isDirectoryEntry(entry) && depth <= MAX_DEPTH) {
       for (const child of await childrenOf(entry)) await visit(child, depth + 1);
     }

@@ -71,10 +71,12 @@ export function watchPlan(entry: Entry): () => void {
     if (card === null || request === null || request.format === "" || !isReadable(card) || isUndecided(entry)) return;
     const ask = async () => {
       const preset = presetCard(request.preset ?? "");
-      const extension = await engine().extension(request.format, { ...preset?.options, ...request.options });
-      const stem = chosenStem ?? (preset === undefined ? defaultStem(entry, extension) : "");
+      const usual = await engine().extension(request.format, { ...preset?.options, ...request.options });
       if (request.base !== undefined && !(await isCompared(entry, card.image, request.base))) return;
-      const plan = await engine().plan({ ...request, name: stem === "" ? "" : `${stem}.${extension}` });
+      const named = preset === undefined ? null : await engine().plan(request);
+      const extension = named === null ? usual : extensionOf(named.files[0] ?? "", usual);
+      const stem = chosenStem ?? (named === null ? defaultStem(entry, extension) : null);
+      const plan = named !== null && stem === null ? named : await engine().plan({ ...request, name: `${stem}.${extension}` });
       if (asked !== latest) return;
       batch(() => {
         entry.extension.value = extension;
@@ -85,6 +87,11 @@ export function watchPlan(entry: Entry): () => void {
       if (asked === latest) entry.planFailure.value = failure;
     });
   });
+}
+
+/** A target may want another of its format's extensions than the usual one. */
+function extensionOf(name: string, usual: string): string {
+  return name.endsWith(`.${usual}`) ? usual : name.slice(name.lastIndexOf(".") + 1);
 }
 
 /** Something that the plan needs is not chosen yet, or not right. */
