@@ -249,6 +249,19 @@ describe("problems", () => {
     expect(problemsOf(await find(larger, layer("0000000a")))).toMatchObject([{ kind: "missing" }]);
   });
 
+  test("of two disks with the stated CID neither is taken, and both are named", async () => {
+    const layer = vmdkDescriptor("s.vmdk", { CID: "0000000b", parentCID: "0000000a", parentFileNameHint: '"gone.vmdk"' });
+    const bases = ["d.vmdk", "copy.vmdk"].map((name) => vmdkDescriptor(name, { CID: "0000000a" }));
+    expect(problemsOf(await find(layer, ...bases))).toMatchObject([
+      {
+        kind: "ambiguous",
+        severity: "stop",
+        files: ["d.vmdk", "copy.vmdk"],
+        message: expect.stringContaining("2 files may be that: d.vmdk, copy.vmdk"),
+      },
+    ]);
+  });
+
   test("a snapshot that was not written to has its parent's CID", async () => {
     const same = { CID: "0000000a", parentCID: "0000000a" };
     const layers = [

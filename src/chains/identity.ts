@@ -33,7 +33,7 @@ export const isWeak = ({ id }: FileReference): boolean => id?.includes("-") === 
 
 /**
  * Those that have the identity that a child of `size` bytes states; when there are none in the right version, those in another.
- * A CID alone counts only when it leads to one disk of that size, which is not itself a layer over that CID.
+ * A CID alone counts only for disks of that size, which are not themselves layers over that CID.
  */
 export function withIdentity<Candidate extends Identified>(
   candidates: readonly Candidate[],
@@ -44,8 +44,7 @@ export function withIdentity<Candidate extends Identified>(
   if (reference.id === null) return [];
   if (!isWeak(reference)) return [fits("same"), fits("changed")].find(({ length }) => length > 0) ?? [];
   if (reference.id === FIRST_CID) return [];
-  const likely = fits("same").filter(({ volume }) => volume.size === size && volume.parent?.id !== reference.id);
-  return likely.length === 1 ? likely : [];
+  return fits("same").filter(({ volume }) => volume.size === size && volume.parent?.id !== reference.id);
 }
 
 /** Why a parent is not what its child was made over. */

@@ -163,13 +163,19 @@ function linked(child: OpenedMember, reference: FileReference, parent: OpenedMem
         "size",
         "note",
         child,
-        `${parent.path} is shorter (${over} bytes) than ${child.path} (${size}): what lies past its end is zero`,
+        `${parent.path} is shorter (${over} bytes) than ${child.path} (${size} bytes): what lies past its end is zero`,
         about,
       ),
     );
   if (over > size)
     problems.push(
-      problem("size", "note", child, `${parent.path} is longer (${over} bytes) than ${child.path} (${size}): its end is not seen`, about),
+      problem(
+        "size",
+        "note",
+        child,
+        `${parent.path} is longer (${over} bytes) than ${child.path} (${size} bytes): its end is not seen`,
+        about,
+      ),
     );
   return { parent, problems };
 }

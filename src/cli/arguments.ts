@@ -3,7 +3,13 @@ import { DiskError } from "../core/errors.ts";
 /** One option of a verb: `flag` alone, `value` with one value, `list` collected over repetitions. */
 export type OptionSpec = { readonly names: readonly string[]; readonly help: string } & (
   | { readonly kind: "flag" }
-  | { readonly kind: "value" | "list" /** What stands for it in the help: `FMT`. */; readonly value: string }
+  | {
+      readonly kind: "value" | "list";
+      /** What stands for it in the help: `FMT`. */
+      readonly value: string;
+      /** Whatever else is given is refused, before anything is done. */
+      readonly choices?: readonly string[];
+    }
 );
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
 export interface Arguments {
@@ -23,7 +29,12 @@ export function parseArguments(words: readonly string[], specs: OptionSpecs): Ar
     if (match === undefined) throw new DiskError("usage", `unknown option ${written}`);
     return match;
   };
-  const add = (name: string, value: string): void => void found.set(name, [...(found.get(name) ?? []), value]);
+  const add = (name: string, value: string): void => {
+    const spec = specs[name] as OptionSpec;
+    if (spec.kind !== "flag" && spec.choices?.includes(value) === false)
+      throw new DiskError("usage", `${spec.names[0]} is ${spec.choices.join(" or ")}, not “${value}”`);
+    found.set(name, [...(found.get(name) ?? []), value]);
+  };
   while (rest.length > 0) {
     const word = rest.shift() as string;
     if (word === "--") {
@@ -73,4 +84,11 @@ function next(rest: string[], written: string): string {
 export function splitOnce(word: string, by: string): [string, string | undefined] {
   const at = word.indexOf(by);
   return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
+}
+
+/** Of a verb that reads one image and writes another. */
+export function sourceAndTarget({ operands }: Arguments, verb: string): readonly [source: string, target: string] {
+  const [source, target, ...more] = operands;
+  if (!source || !target || more.length > 0) throw new DiskError("usage", `${verb} takes one source and one target`);
+  return [source, target];
 }

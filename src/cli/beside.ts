@@ -3,8 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { DiskError } from "../core/errors.ts";
 import { plainName } from "../core/file-name.ts";
 import type { ByteSource, OpenContext } from "../core/model.ts";
-import { type FileSource, openFileSource } from "../platform/node/file-source.ts";
-import { printRemark } from "./output.ts";
+import { type FileSource, openFileSource, reasonOf } from "../platform/node/file-source.ts";
 
 /** Files that stand for the bundle (a folder) that they lie in. */
 const BUNDLE_ENTRIES = ["Info.plist", "DiskDescriptor.xml"];
@@ -36,6 +35,7 @@ export async function lookBeside(
   path: string,
   lookIn: readonly string[],
   openFile: (path: string) => Promise<FileSource>,
+  warn: (text: string) => void,
 ): Promise<Required<Pick<OpenContext, "resolve" | "candidates">>> {
   const own = dirname(await entryOf(path));
   for (const folder of lookIn) if (!(await isFolder(folder))) throw new DiskError("usage", `--look-in ${folder}: there is no such folder`);
@@ -59,7 +59,7 @@ export async function lookBeside(
         const found = await byName(folder, name);
         if (found === null) continue;
         if (name !== reference.name.replace(/^\.[/\\]/, ""))
-          printRemark(`warning: ${basename(path)} names “${reference.name}”; “${name}” in ${folder} is used`);
+          warn(`${basename(path)} names “${reference.name}”; “${name}” in ${folder} is used`);
         return found;
       }
       return null;
@@ -68,10 +68,15 @@ export async function lookBeside(
       const sources: ByteSource[] = [];
       for (const folder of folders) {
         const inside = await realpath(folder);
-        for (const name of (await readdir(folder)).sort()) {
+        const names = await readdir(folder).catch((cause: NodeJS.ErrnoException) => {
+          warn(`${folder} cannot be looked in: ${reasonOf(cause)}`);
+          return [];
+        });
+        for (const name of names.sort()) {
           const file = join(folder, name);
           if (sources.length === MOST_CANDIDATES || dirname(await realpath(file).catch(() => "")) !== inside) continue;
-          if ((await stat(file)).isFile()) sources.push(lazySource(file, (await stat(file)).size));
+          const facts = await stat(file).catch(() => null);
+          if (facts?.isFile() === true) sources.push(lazySource(file, facts.size));
         }
       }
       return sources;

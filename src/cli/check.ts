@@ -3,11 +3,11 @@ import type { CheckReport } from "../core/model.ts";
 import { openImage } from "../formats/registry.ts";
 import { checkImage } from "../jobs/check.ts";
 import { parseArguments } from "./arguments.ts";
-import { FROM, OPENING, readOpening, requireMember } from "./opening.ts";
+import { readOpening, requireMember, SOURCE } from "./opening.ts";
 import { isJson, OUTPUT, printJson, printLine, printRemark } from "./output.ts";
 import type { Verb } from "./verb.ts";
 
-const OPTIONS = { from: FROM, ...OPENING, output: OUTPUT } as const;
+const OPTIONS = { ...SOURCE, output: OUTPUT } as const;
 
 /** Exit codes as qemu-img's. */
 const CLEAN = 0;

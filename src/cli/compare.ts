@@ -3,7 +3,7 @@ import { compareDisks } from "../jobs/compare.ts";
 import { requireReadable } from "../jobs/disk.ts";
 import { parseArguments } from "./arguments.ts";
 import { OPENING, readOpening, requireMember } from "./opening.ts";
-import { isJson, OUTPUT, PROGRESS, printJson, printLine } from "./output.ts";
+import { isJson, OUTPUT, PROGRESS, printJson, printLine, showsProgress } from "./output.ts";
 import type { Verb } from "./verb.ts";
 
 const OPTIONS = {
@@ -40,7 +40,7 @@ export const compare: Verb = {
       say("Strict mode: Image size mismatch!");
       return 1;
     }
-    const report = given.has("progress")
+    const report = showsProgress(given)
       ? ({ done, total }: { done: number; total: number }) => process.stdout.write(`    (${((done / total) * 100).toFixed(2)}/100%)\r`)
       : () => {};
     const { differsAt, where } = await compareDisks(a, b, session.pool, report, session.signal);

@@ -3,15 +3,14 @@ import { DiskError } from "../core/errors.ts";
 import type { Volume } from "../core/model.ts";
 import { openImage } from "../formats/registry.ts";
 import { type Arguments, parseArguments } from "./arguments.ts";
-import { FROM, OPENING, readOpening, requireMember } from "./opening.ts";
+import { type Opening, readOpening, requireMember, SOURCE } from "./opening.ts";
 import { humanSize, isJson, OUTPUT, printJson, printLine } from "./output.ts";
 import type { Session } from "./session.ts";
 import type { Verb } from "./verb.ts";
 
 const OPTIONS = {
-  from: FROM,
+  ...SOURCE,
   chain: { names: ["--backing-chain"], kind: "flag", help: "describe every parent too, the newest first" },
-  ...OPENING,
   output: OUTPUT,
 } as const;
 
@@ -33,7 +32,7 @@ export const info: Verb = {
     // As qemu-img counts: the extents of a VMDK belong to the image, an external data file does not.
     const allocated = volume.format === "vmdk" ? session.allocated() : file.allocated;
     const top = { volume, facts: factsOf(path, allocated, volume) };
-    const layers = given.has("chain") ? [top, ...(await layersBelow(path, given, session))] : [top];
+    const layers = given.has("chain") ? [top, ...(await layersBelow(path, opening, given, session))] : [top];
     if (isJson(given)) printJson(given.has("chain") ? layers.map(({ facts }) => facts) : top.facts);
     else
       for (const [i, layer] of layers.entries()) {
@@ -45,8 +44,8 @@ export const info: Verb = {
 };
 
 /** Every parent, the newest first. */
-async function layersBelow(path: string, given: Arguments, session: Session) {
-  const { chain } = await session.openDisk(path, given.value("from"), await readOpening(given));
+async function layersBelow(path: string, opening: Opening, given: Arguments, session: Session) {
+  const { chain } = await session.openDisk(path, given.value("from"), opening);
   const layers = [];
   for (const volume of chain.slice(1)) {
     const [main] = volume.files;

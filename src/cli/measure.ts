@@ -8,15 +8,14 @@ import { createMeasure, fullyAllocatedSize, lossesOf, readOptions, targetOf, wit
 import { parseArguments } from "./arguments.ts";
 import { creationOptions, TARGET } from "./creation-options.ts";
 import { asksForOptions, formatHelp } from "./format-help.ts";
-import { FROM, OPENING, readOpening, requireMember, snapshotName } from "./opening.ts";
+import { readOpening, requireMember, SOURCE, snapshotName } from "./opening.ts";
 import { isJson, OUTPUT, parseSize, printJson, printLine, printText } from "./output.ts";
 import type { Verb } from "./verb.ts";
 
 const OPTIONS = {
-  from: FROM,
+  ...SOURCE,
   ...TARGET,
   exact: { names: ["--exact"], kind: "flag", help: "read and pack everything, to know the exact size" },
-  ...OPENING,
   size: { names: ["--size"], kind: "value", value: "SIZE", help: "of an empty disk of this size: 64k, 1.5G" },
   output: OUTPUT,
 } as const;

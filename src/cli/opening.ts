@@ -6,7 +6,7 @@ import { isMember } from "../formats/registry.ts";
 import { reasonOf } from "../platform/node/file-source.ts";
 import type { Arguments, OptionSpec, OptionSpecs } from "./arguments.ts";
 
-export const FROM = {
+const FROM = {
   names: ["-f", "--format"],
   kind: "value",
   value: "FMT",
@@ -35,6 +35,9 @@ export const OPENING = {
     help: "go on over a parent that was changed after its child was made, or is another disk",
   },
 } as const satisfies OptionSpecs;
+
+/** Options of the verbs that read one image. */
+export const SOURCE = { from: FROM, ...OPENING } as const satisfies OptionSpecs;
 
 /** What the user said about opening an image. */
 export type Opening = Pick<OpenContext, "snapshot" | "member" | "anySize" | "passphrase" | "acceptChangedParents"> & {

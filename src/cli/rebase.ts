@@ -1,24 +1,20 @@
 import { basename } from "node:path";
 import { DiskError } from "../core/errors.ts";
 import { targetById } from "../formats/registry.ts";
-import { parseArguments } from "./arguments.ts";
-import { writeConverted } from "./convert.ts";
+import { parseArguments, sourceAndTarget } from "./arguments.ts";
 import { creationOptions, TARGET } from "./creation-options.ts";
-import { FROM, OPENING, readOpening, requireMember, snapshotName } from "./opening.ts";
-import { OUTPUT, PROGRESS } from "./output.ts";
+import { readOpening, requireMember, snapshotName } from "./opening.ts";
 import { BASE, baseFor } from "./shaping.ts";
 import type { Verb } from "./verb.ts";
+import { VERIFY, WRITING, writeConverted } from "./writing.ts";
 
 const OPTIONS = {
-  from: FROM,
+  ...WRITING,
   ...TARGET,
   to: { ...TARGET.to, help: "format to write; the image's own when none is given" },
+  ...BASE,
   base: { ...BASE.base, names: ["-b", "-B", "--backing"] },
-  baseFormat: BASE.baseFormat,
-  progress: PROGRESS,
-  noVerify: { names: ["--no-verify"], kind: "flag", help: "do not read back what was written" },
-  ...OPENING,
-  output: OUTPUT,
+  ...VERIFY,
 } as const;
 
 /** A conversion whose point is the base; nothing of the image or its chain is changed. */
@@ -30,8 +26,7 @@ export const rebase: Verb = {
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
-    const [source, named, ...more] = given.operands;
-    if (!source || !named || more.length > 0) throw new DiskError("usage", "rebase takes one source and one target");
+    const [source, named] = sourceAndTarget(given, "rebase");
     if (given.value("base") === undefined)
       throw new DiskError("usage", "rebase needs the new base: -b BASE; convert writes an image without one");
     const opening = { ...(await readOpening(given)), snapshot: snapshotName(given.value("snapshot")) };

@@ -1,20 +1,14 @@
 import { basename } from "node:path";
-import { DiskError } from "../core/errors.ts";
 import { planRepair } from "../jobs/repair.ts";
-import { parseArguments } from "./arguments.ts";
+import { parseArguments, sourceAndTarget } from "./arguments.ts";
 import { printFindings } from "./check.ts";
-import { SALVAGE, writeConverted } from "./convert.ts";
-import { FROM, OPENING, readOpening, requireMember } from "./opening.ts";
-import { OUTPUT, PROGRESS, printRemark } from "./output.ts";
+import { readOpening, requireMember } from "./opening.ts";
+import { printRemark } from "./output.ts";
+import { tellLosses } from "./shaping.ts";
 import type { Verb } from "./verb.ts";
+import { SALVAGE, WRITING, writeConverted } from "./writing.ts";
 
-const OPTIONS = {
-  from: FROM,
-  progress: PROGRESS,
-  salvage: SALVAGE,
-  ...OPENING,
-  output: OUTPUT,
-} as const;
+const OPTIONS = { ...WRITING, ...SALVAGE } as const;
 
 /** Checks an image and writes a copy of it whose tables are right; the image itself is not touched. */
 export const repair: Verb = {
@@ -25,8 +19,7 @@ export const repair: Verb = {
   failure: 1,
   async run(words, session) {
     const given = parseArguments(words, OPTIONS);
-    const [source, target, ...more] = given.operands;
-    if (!source || !target || more.length > 0) throw new DiskError("usage", "repair takes one source and one target");
+    const [source, target] = sourceAndTarget(given, "repair");
     const opening = await readOpening(given);
     const context = await session.context(source, opening);
     const file = await session.openFile(source);
@@ -40,10 +33,10 @@ export const repair: Verb = {
     );
     requireMember(opening, [disk.chain[0]]);
     if (check !== null) printFindings(check.report, printRemark);
-    for (const { what, why } of losses) printRemark(`note: ${what}: ${why}`);
+    tellLosses(losses, session);
     const salvage = given.has("salvage");
     // The check has compared the source's own checksums already, but only told of it.
-    const request = { format, options, name: basename(target), salvage, verify: true, checkSource: !salvage };
+    const request = { format, options, name: basename(target), salvage, verify: true, checkSource: true };
     return writeConverted({ disk, request, sourceName: basename(source), target }, given, session);
   },
 };

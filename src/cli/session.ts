@@ -11,6 +11,7 @@ import { type FileSource, openFileSource } from "../platform/node/file-source.ts
 import { startWorkerPorts } from "../platform/node/worker-port.ts";
 import { entryOf, lookBeside } from "./beside.ts";
 import type { Opening } from "./opening.ts";
+import { printRemark } from "./output.ts";
 
 /** What one run of the program holds open; `end` lets go of all of it. */
 export interface Session {
@@ -23,6 +24,9 @@ export interface Session {
   openDisk(path: string, format: string | undefined, opening?: Opening): Promise<Disk>;
   /** Bytes that all files opened so far take on the disk. */
   allocated(): number;
+  /** Tells the user of something that the result may suffer from, once; it is kept for a result in JSON. */
+  warn(text: string): void;
+  readonly warnings: readonly string[];
   /** Real paths of all files opened so far. */
   openedPaths(): Promise<readonly string[]>;
   /** Throws `io` when a file that was read has changed since it was opened. */
@@ -34,7 +38,14 @@ export function createSession(signal: AbortSignal): Session {
   const kernels = createKernels();
   const compute = createCompute(kernels);
   const files = new Map<string, FileSource>();
+  const warnings: string[] = [];
   let pool: WorkerPool | null = null;
+
+  const warn = (text: string): void => {
+    if (warnings.includes(text)) return;
+    warnings.push(text);
+    printRemark(`warning: ${text}`);
+  };
 
   const openFile = async (given: string): Promise<FileSource> => {
     const path = await entryOf(given);
@@ -46,7 +57,7 @@ export function createSession(signal: AbortSignal): Session {
   };
   const context = async (path: string, { lookIn = [], ...opening }: Opening = {}): Promise<OpenContext> => ({
     ...opening,
-    ...(await lookBeside(path, lookIn, openFile)),
+    ...(await lookBeside(path, lookIn, openFile, warn)),
     compute,
     signal,
   });
@@ -66,6 +77,8 @@ export function createSession(signal: AbortSignal): Session {
         if (typeof origin?.handle === "string") await openFile(origin.handle);
       return disk;
     },
+    warn,
+    warnings,
     allocated: () => [...files.values()].reduce((sum, source) => sum + source.allocated, 0),
     openedPaths: () => Promise.all([...files.keys()].map((path) => realpath(path))),
     async checkUnchanged() {

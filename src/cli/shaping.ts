@@ -1,7 +1,7 @@
 import { basename, dirname, resolve } from "node:path";
 import { DiskError } from "../core/errors.ts";
-import { diskAt } from "../jobs/chain.ts";
-import { baseOf, differingRanges, levelOf, type Over } from "../jobs/delta.ts";
+import type { Loss } from "../core/target.ts";
+import { type Over, overBase } from "../jobs/delta.ts";
 import type { Disk } from "../jobs/disk.ts";
 import type { PresetPlan } from "../jobs/preset.ts";
 import { type ShapedDisk, shapeDisk } from "../jobs/shape.ts";
@@ -37,21 +37,29 @@ export const BASE = {
 export async function shapedDisk(
   disk: Disk,
   names: { source: string; target: string },
+  options: Readonly<Record<string, string>>,
   given: Arguments,
   session: Session,
 ): Promise<ShapedDisk> {
   const stated = given.value("size");
-  const shape = { size: stated === undefined ? undefined : parseSize(stated), slim: given.has("slim"), preset: given.value("preset") };
+  const size = stated === undefined ? undefined : parseSize(stated);
+  const shape = { size, slim: given.has("slim"), preset: given.value("preset"), options };
   const name = { source: basename(names.source), target: basename(names.target) };
   const shaped = await shapeDisk(disk, shape, name, session.pool, session.compute, session.signal);
   const blocker = shaped.losses.find(({ severity }) => severity === "blocker");
   if (blocker !== undefined) throw new DiskError("limit", `${blocker.what}: ${blocker.why}`);
-  for (const { what, why, severity } of shaped.losses) printRemark(`${severity === "warning" ? "warning" : "note"}: ${what}: ${why}`);
+  tellLosses(shaped.losses, session);
   const { slimmed } = shaped;
   for (const { partition, kind, savedBytes } of slimmed?.fileSystems ?? [])
     printRemark(`note: ${humanSize(savedBytes)} less: free space of ${kind}${partition === null ? "" : ` in partition ${partition}`}`);
-  for (const { why } of slimmed?.refused ?? []) printRemark(`warning: not slimmed: ${why}`);
+  for (const { why } of slimmed?.refused ?? []) session.warn(`not slimmed: ${why}`);
   return shaped;
+}
+
+export function tellLosses(losses: readonly Loss[], session: Session): void {
+  for (const { what, why, severity } of losses)
+    if (severity === "warning") session.warn(`${what}: ${why}`);
+    else printRemark(`note: ${what}: ${why}`);
 }
 
 export function printSteps({ preset, steps }: PresetPlan): void {
@@ -62,6 +70,11 @@ export function printSteps({ preset, steps }: PresetPlan): void {
   }
 }
 
+/** What readers warn of; their notes are for `info`. */
+export function tellNotes({ notes }: Disk, session: Session): void {
+  for (const { text, severity } of notes) if (severity === "warning") session.warn(text);
+}
+
 /** What a delta lies over: an image of the disk's own chain, or any other, which is compared with it. Undefined without `-B`. */
 export async function baseFor(disk: Disk, target: string, given: Arguments, opening: Opening, session: Session): Promise<Over | undefined> {
   const path = given.value("base");
@@ -70,14 +83,8 @@ export async function baseFor(disk: Disk, target: string, given: Arguments, open
     return undefined;
   }
   const below = await session.openDisk(path, given.value("baseFormat"), { ...opening, snapshot: undefined, member: undefined });
-  const top = below.chain[0];
-  if (top === undefined) throw new Error("a chain has at least one volume");
-  if (top.wrapping !== undefined)
-    throw new DiskError("usage", `${basename(path)} is wrapped (${top.wrapping.join(", ")}): a layer cannot lie over it`);
   if (resolve(dirname(path)) !== resolve(dirname(target)))
     printRemark(`note: ${basename(target)} looks for “${basename(path)}” in its own folder: put the two together`);
-  const base = baseOf(top, basename(path));
-  const level = levelOf(below, disk);
-  if (level !== null) return { base, disk: diskAt(disk, level, session.compute), changes: null };
-  return { base, disk: below, changes: await differingRanges(disk, below, session.pool, () => {}, session.signal) };
+  tellNotes(below, session);
+  return overBase(disk, below, basename(path), session, () => {}, session.signal);
 }

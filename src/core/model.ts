@@ -79,7 +79,7 @@ export interface PackedExtent extends Packing {
 
 export type FileRole = "parent" | "extent" | "data-file";
 
-/** A file that an image names. `name` is verbatim; it is a thing to ask for, never a path to open. */
+/** A file that an image names. `name` is verbatim (but see `backingReference`); it is a thing to ask for, never a path to open. */
 export interface FileReference {
   readonly role: FileRole;
   readonly name: string;

@@ -110,6 +110,8 @@ export interface TargetFormat {
   /** Limits of the format for this disk; no side effects. */
   losses(spec: TargetSpec): readonly Loss[];
   create(spec: TargetSpec, compute: Compute): ImageWriter;
+  /** Ids inside the image are made of all of the disk's content (`ImageWriter.end`), which is hashed for them. */
+  readonly contentIds?: boolean;
   /** Present: deltas can be written. Why not over this base and with these options, as losses (blockers); empty when it can be. */
   overBase?(base: Base, spec: Omit<TargetSpec, "identity">): readonly Loss[];
   /** File name extension for these options, where it is not the format's first: `img.gz`. */

@@ -78,6 +78,14 @@ function reopen(files: readonly ByteSource[], id: string, target: TargetFormat, 
 }
 
 describe("every writer and option", () => {
+  test.each(writable)("$id $options: the same files whether they are verified or not", async ({ id, options }) => {
+    const disk = { size: 4 << 20, pieces: [{ start: 1 << 20, bytes: noise(300_000, 3) }] };
+    const files = await Promise.all(
+      [true, false].map(async (verify) => (await convert(await openRaw(disk), { ...requestFor(id, options), verify })).sink.files),
+    );
+    const [verified, other] = await Promise.all(files.map((list) => Promise.all(list.map(bytesOf))));
+    expect(verified?.map((file, i) => Buffer.compare(file, other?.[i] as Uint8Array))).toEqual(verified?.map(() => 0));
+  });
   test.each(writable)("$id $options: converts, verifies, hashes; back to raw it is the same disk", async ({ id, options, target }) => {
     await fc.assert(
       fc.asyncProperty(arbitraryDisk(3 << 20), async (disk) => {

@@ -25,7 +25,7 @@ export interface ConvertRequest {
   readonly name: string;
   /** Zero what cannot be read, and list it, instead of stopping. */
   readonly salvage: boolean;
-  /** Read the output back and compare. */
+  /** Hash the disk, read the output back and compare. */
   readonly verify: boolean;
   /** Compare the checksums over whole files that the source carries, before anything is written. */
   readonly checkSource: boolean;
@@ -63,9 +63,11 @@ export interface ConvertResult {
   /** Bytes handed to the sink. */
   readonly written: number;
   readonly verified: boolean;
-  /** BLAKE3 of the virtual disk; null when its zeros would have cost more than the data. */
+  /** BLAKE3 of the virtual disk; null when nothing was verified, or its zeros would have cost more than the data. */
   readonly blake3: Uint8Array | null;
   readonly lost: readonly LostRange[];
+  /** When salvaging: what the checksums over whole files of the source say against it. */
+  readonly wrongSums: readonly string[];
   /** What a layer over the result would state about it; null: the format has no layers. */
   readonly base: Base | null;
 }
@@ -181,10 +183,11 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
   const blocker = plan.losses.find((loss) => loss.severity === "blocker");
   if (blocker !== undefined) throw new DiskError("limit", `${blocker.what}: ${blocker.why}`);
   const target = targetOf(formatById(plan.request.format));
-  if (plan.request.checkSource) await checkSource(plan.disk, report, signal);
+  const wrongSums = plan.request.checkSource ? await checkSource(plan.disk, plan.request.salvage, report, signal) : [];
   const sink = await ports.createSink(plan.files);
   try {
-    const written = await writeImage(plan, target.create(plan.spec, ports.compute), sink, ports, report, signal);
+    const hashed = plan.request.verify || target.contentIds === true;
+    const written = await writeImage(plan, target.create(plan.spec, ports.compute), hashed, sink, ports, report, signal);
     const total = plan.survey.dataBytes + plan.survey.packedBytes;
     report({ phase: "finish", done: 0, total: written.logicalBytes, position: plan.disk.size });
     const files = await sink.close(written.sizes, signal);
@@ -199,7 +202,7 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
         : await finishHash(written.hash, ports, signal, () => report({ phase: "hash", done: total, total, position: plan.disk.size }));
     const base = target.overBase === undefined ? null : baseOf(await openWritten(files, expected, ports.compute), plan.request.name);
     await sink.commit();
-    return { files: fileFacts(files), written: written.bytes, verified: plan.request.verify, blake3, lost: written.lost, base };
+    return { files: fileFacts(files), written: written.bytes, verified: plan.request.verify, blake3, lost: written.lost, wrongSums, base };
   } catch (error) {
     await sink.abort(error).catch(() => {}); // what went wrong first is what the user has to know
     throw error;
@@ -215,11 +218,19 @@ export async function rehearse(
 ): Promise<readonly number[]> {
   const nowhere = { write: async () => {} };
   const writer = targetOf(formatById(plan.request.format)).create(plan.spec, withoutSums(ports.compute));
-  return (await writeImage(plan, writer, nowhere, ports, report, signal)).sizes;
+  return (await writeImage(plan, writer, false, nowhere, ports, report, signal)).sizes;
 }
 
-async function checkSource(disk: Disk, report: Report, signal: AbortSignal): Promise<void> {
-  for (const volume of disk.chain) await volume.verify?.((done, total) => report({ phase: "source", done, total, position: 0 }), signal);
+/** Where damage is to be carried on over, a wrong checksum over a whole file does not stop the work; it is told with the result. */
+async function checkSource(disk: Disk, salvage: boolean, report: Report, signal: AbortSignal): Promise<readonly string[]> {
+  const wrong: string[] = [];
+  const compared = (done: number, total: number): void => report({ phase: "source", done, total, position: 0 });
+  for (const volume of disk.chain)
+    await volume.verify?.(compared, signal).catch((error: unknown) => {
+      if (!salvage || !(error instanceof DiskError) || error.code !== "corrupt") throw error;
+      wrong.push(error.message);
+    });
+  return wrong;
 }
 
 const fileFacts = (files: readonly ByteSource[]) => files.map(({ name, size }) => ({ name, size }));
@@ -238,6 +249,7 @@ interface Written {
 async function writeImage(
   plan: ConvertPlan,
   writer: ImageWriter,
+  hashed: boolean,
   sink: Pick<ImageSink, "write">,
   ports: Pick<ConvertPorts, "pool" | "compute">,
   report: Report,
@@ -245,11 +257,11 @@ async function writeImage(
 ): Promise<Written> {
   const {
     disk,
-    request: { over, salvage },
+    request: { over, salvage, verify },
   } = plan;
   const { pool } = ports;
   const digest = createDigest();
-  const hash = over === undefined && hashesWholeDisk(plan.survey) ? pool.hasher.disk(disk.size) : null;
+  const hash = verify && over === undefined && hashesWholeDisk(plan.survey) ? pool.hasher.disk(disk.size) : null;
   const lost: LostRange[] = [];
   const onLost = salvage ? (range: LostRange) => lost.push(range) : null;
   let bytes = 0;
@@ -269,7 +281,7 @@ async function writeImage(
     const walk = {
       unit: writer.unit,
       encoding: writer.encoding,
-      hash: true,
+      hash: hashed,
       units: true,
       salvage,
       start: 0,
@@ -291,7 +303,7 @@ async function writeImage(
     attached.detach();
   }
   if (units !== null) for await (const writes of units.rest()) await carryOut(writes);
-  const { writes, sizes } = writer.end(digest.identity(plan.spec.identity, ports.compute.hash("sha256")));
+  const { writes, sizes } = writer.end(hashed ? digest.identity(plan.spec.identity, ports.compute.hash("sha256")) : undefined);
   await carryOut(writes);
   return { unit: writer.unit, sizes, logicalBytes: sizes.reduce((sum, size) => sum + size, 0), bytes, digest, hash, lost: joinLost(lost) };
 }

@@ -1,9 +1,9 @@
 import type { Range } from "../core/model.ts";
 import type { BlockResult } from "../core/ports.ts";
 import type { ImageWriter, Write } from "../core/target.ts";
-import { changedUnits, type Over } from "./delta.ts";
+import { changedUnits, type Over, toldRuns } from "./delta.ts";
 import type { Disk } from "./disk.ts";
-import { type Survey, survey } from "./survey.ts";
+import type { Survey } from "./survey.ts";
 
 /** Zero units that are written in one go. */
 const MOST_ZEROS = 4096;
@@ -75,7 +75,10 @@ export function createDeltaUnits(writer: ImageWriter, changes: AsyncGenerator<Ra
   };
 }
 
-/** What the changed units of a delta hold; the rest of the disk counts as held by no layer. */
+/**
+ * What the changed units of a delta hold; the rest of the disk counts as held by no layer. `onData` is told the units, in whole ranges. The
+ * map is walked once from end to end: asked for each unit alone, every layer would have to look up its tables anew.
+ */
 export async function surveyChanges(
   disk: Disk,
   over: Over,
@@ -84,15 +87,38 @@ export async function surveyChanges(
   onData: (start: number, length: number) => void,
   signal: AbortSignal,
 ): Promise<Survey> {
-  const totals = { dataBytes: 0, packedBytes: 0, zeroBytes: 0, holeBytes: disk.size };
-  for await (const { start, length } of changedUnits(disk, over, unit, salvage, signal)) {
-    onData(start, length);
-    const part = await survey(disk, { cells: 1, salvage, start, end: start + length }, signal);
-    totals.dataBytes += part.dataBytes;
-    totals.packedBytes += part.packedBytes;
-    totals.zeroBytes += part.zeroBytes + part.holeBytes;
-    totals.holeBytes -= length;
+  const held = { raw: 0, packed: 0 };
+  let changedBytes = 0;
+  const units = changedUnits(disk, over, unit, salvage, signal);
+  const next = async (): Promise<Range | null> => {
+    const { value, done } = await units.next();
+    if (done === true) return null;
+    onData(value.start, value.length);
+    changedBytes += value.length;
+    return value;
+  };
+  let open = await next();
+  const add = async (kind: keyof typeof held, { start, length }: Range): Promise<void> => {
+    const end = start + length;
+    while (open !== null && open.start < end) {
+      const stop = open.start + open.length;
+      held[kind] += Math.max(0, Math.min(stop, end) - Math.max(open.start, start));
+      if (stop > end) return;
+      open = await next();
+    }
+  };
+  for await (const { lost, runs } of toldRuns(disk, 0, open === null ? 0 : disk.size, salvage, signal)) {
+    for (const range of lost) await add("raw", range);
+    for (const { extent } of runs) if (extent.kind !== "zero") await add(extent.kind, extent);
   }
+  while (open !== null) open = await next();
   const none = new Float64Array(1);
-  return { ...totals, cells: { cellBytes: disk.size, data: none, packed: none, zero: none, hole: Float64Array.of(disk.size) } };
+  const holeBytes = disk.size - changedBytes;
+  return {
+    dataBytes: held.raw,
+    packedBytes: held.packed,
+    zeroBytes: changedBytes - held.raw - held.packed,
+    holeBytes,
+    cells: { cellBytes: disk.size, data: none, packed: none, zero: none, hole: Float64Array.of(disk.size) },
+  };
 }

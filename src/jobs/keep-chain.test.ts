@@ -14,7 +14,7 @@ import { memorySink } from "../testing/memory-sink.ts";
 import type { SparseFile } from "../testing/sparse-file.ts";
 import { diskAt, openDisk } from "./chain.ts";
 import { createDisk, type Disk } from "./disk.ts";
-import { convertChain } from "./keep-chain.ts";
+import { convertChain, layerLosses } from "./keep-chain.ts";
 
 const never = new AbortController().signal;
 const MIB = 1 << 20;
@@ -32,7 +32,12 @@ const LAYERS: readonly (readonly Patch[])[] = [
   [data(0, 3 * MIB, 4), data(5 * MIB + 4096, 4096, 5)],
 ];
 
-async function keep(disk: Disk, format: string, names: readonly string[]): Promise<SparseFile[]> {
+async function keep(
+  disk: Disk,
+  format: string,
+  names: readonly string[],
+  options: Readonly<Record<string, string>> = {},
+): Promise<SparseFile[]> {
   const files: SparseFile[] = [];
   const ports = {
     pool: localPool(2),
@@ -44,7 +49,7 @@ async function keep(disk: Disk, format: string, names: readonly string[]): Promi
       return sink;
     },
   };
-  const request = { format, options: {}, salvage: false, verify: true, checkSource: true, names };
+  const request = { format, options, salvage: false, verify: true, checkSource: true, names };
   await convertChain(
     disk,
     request,
@@ -78,6 +83,18 @@ test.skipIf(qemu === null).each(["qcow2", "qed", "vmdk"])("%s: qemu-img follows 
   for (const file of await keep(source, format, names)) file.save(join(place, file.name));
   writeFileSync(join(place, "expected.raw"), await readVolume(chain));
   expect(qemu!.must(["compare", "-f", format, "-F", "raw", names.at(-1) as string, "expected.raw"], { cwd: place })).toContain("identical");
+});
+
+test("a VMDK's layers know it by its content ID, whatever UUID it is given", async () => {
+  const names = LAYERS.map((_, i) => `layer-${i}.vmdk`);
+  const files = await keep(source, "vmdk", names, { id: "01234567-89ab-4cde-8f01-23456789abce" });
+  expect((await openDisk(files.at(-1) as ByteSource, contextBeside(files), "vmdk")).chain.length).toBe(LAYERS.length);
+  const losses = layerLosses(
+    source,
+    { names: names.map((name) => name.replace("vmdk", "vdi")), format: "vdi", options: { static: "on" } },
+    testCompute(),
+  );
+  expect(losses.map(({ severity }) => severity)).toEqual(["blocker"]);
 });
 
 test("a format without layers is refused before the first is written", async () => {

@@ -1,4 +1,5 @@
 import { DiskError } from "../core/errors.ts";
+import type { Compute } from "../core/ports.ts";
 import type { Loss } from "../core/target.ts";
 import { formatById } from "../formats/registry.ts";
 import { diskAt } from "./chain.ts";
@@ -28,9 +29,7 @@ export async function convertChain(
 ): Promise<readonly ConvertResult[]> {
   if (names.length !== disk.chain.length)
     throw new DiskError("usage", `the chain has ${disk.chain.length} layers, and ${names.length} names were given`);
-  if (targetOf(formatById(request.format)).overBase === undefined && names.length > 1)
-    throw new DiskError("usage", `${request.format} has no layers: a chain cannot be kept in it`);
-  const blocker = layerLosses(disk, { names, ...request }, ports).find(({ severity }) => severity === "blocker");
+  const blocker = layerLosses(disk, { names, ...request }, ports.compute).find(({ severity }) => severity === "blocker");
   if (blocker !== undefined) throw new DiskError("limit", `${blocker.what}: ${blocker.why}`);
   const results: ConvertResult[] = [];
   for (const [i, name] of names.entries()) {
@@ -44,18 +43,32 @@ export async function convertChain(
   return results;
 }
 
+/** Names for the layers of a chain, the base's first: "web-1.qcow2", "web-2.qcow2", and the newest's as it was given. */
+export function layerNames({ chain }: Pick<Disk, "chain">, name: string): string[] {
+  const dot = name.lastIndexOf(".");
+  const [stem, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
+  return chain.map((_, i) => (i === chain.length - 1 ? name : `${stem}-${i + 1}${extension}`));
+}
+
 /** Identities such as a base could have: the real one is known when the base is written. */
 const SOME_CID = "01234567";
 const SOME_UUID = "01234567-89ab-4cde-8f01-23456789abcd";
 
 /** What the format does not take or carry of the layers above the base, as far as that is known before the base is written. */
-function layerLosses(disk: Disk, { names, format, options }: ChainRequest, ports: Pick<ConvertPorts, "compute">): readonly Loss[] {
-  const target = targetOf(formatById(format));
+export function layerLosses(
+  disk: Disk,
+  { names, format, options }: Pick<ChainRequest, "names" | "format" | "options">,
+  compute: Pick<Compute, "mergeLayers">,
+): readonly Loss[] {
+  const row = formatById(format);
+  const target = targetOf(row);
   const given = readOptions(target, options);
-  const identity = given["id"] || (format === "vmdk" ? SOME_CID : SOME_UUID);
-  const layers = names.map((name, i) => ({ name, size: diskAt(disk, names.length - 1 - i, ports.compute).size }));
-  return layers.slice(1).flatMap((layer, i) => {
-    const base = { ...(layers[i] as (typeof layers)[number]), format, identity, details: {} };
+  // A VMDK's layers know it by its content ID; its UUID is another thing.
+  const identity = row.id === "vmdk" ? given["cid"] || SOME_CID : given["id"] || SOME_UUID;
+  const layers = names.map((name, i) => ({ name, size: diskAt(disk, names.length - 1 - i, compute).size }));
+  const losses = layers.slice(1).flatMap((layer, i) => {
+    const base = { ...(layers[i] as (typeof layers)[number]), format: row.id, identity, details: {} };
     return lossesOf(target, { ...layer, options: given, identity: new Uint8Array(16).fill(1), base });
   });
+  return [...new Map(losses.map((loss) => [`${loss.what} ${loss.why}`, loss])).values()];
 }

@@ -53,7 +53,7 @@ describe("a preset applied to a disk", () => {
     expect(applyPreset("libvirt", odd).size).toBe(odd.size);
     expect(applyPreset("libvirt", { ...odd, size: 513, sector: 4096 }).size).toBe(4096);
     const growth = applyPreset("gce", odd).losses.filter(
-      ({ why }) => why === `Google Compute Engine takes ${GIB} bytes, the next size after ${odd.size}.`,
+      ({ why }) => why === `Google Compute Engine takes ${GIB} bytes, the next size after ${odd.size} bytes.`,
     );
     expect(growth.map(({ severity }) => severity)).toEqual(["note"]);
     expect(applyPreset("gce", HYBRID).losses.some(({ what }) => what.includes("size becomes"))).toBe(false);
@@ -78,5 +78,16 @@ describe("a preset applied to a disk", () => {
 
   test("is refused when there is no such target", () => {
     expect(() => applyPreset("azuer", HYBRID)).toThrow(/no preset “azuer”; there are azure, aws/);
+  });
+
+  test("options that the user wants count, and those that are not the preset's are told", () => {
+    const chosen = (id: string, options: Readonly<Record<string, string>>) => {
+      const { request, losses } = applyPreset(id, HYBRID, undefined, options);
+      return [request.options, losses.flatMap(({ what, severity }) => (what.includes(" is ") && severity === "warning" ? [what] : []))];
+    };
+    expect(chosen("azure", { subformat: "dynamic" })).toEqual([{ subformat: "dynamic" }, ["subformat is dynamic"]]);
+    expect(chosen("azure", { subformat: "fixed" })).toEqual([{ subformat: "fixed" }, []]);
+    expect(chosen("libvirt", { cluster_size: "128k" })).toEqual([{ cluster_size: "128k" }, []]);
+    expect(chosen("hyper-v-gen2", { block_size: "1M" })[1]).toEqual([]);
   });
 });

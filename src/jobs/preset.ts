@@ -1,7 +1,8 @@
 import type { Loss } from "../core/target.ts";
-import { DISK_FORMATS } from "../formats/registry.ts";
+import { DISK_FORMATS, formatById } from "../formats/registry.ts";
 import { type DiskFacts, type Preset, presetById, type Step } from "../presets/index.ts";
 import type { ConvertRequest } from "./convert.ts";
+import { readOptions, targetOf } from "./target.ts";
 
 /** A conversion as a target wants it. */
 export interface PresetPlan {
@@ -16,20 +17,22 @@ export interface PresetPlan {
 
 /**
  * What a conversion for the target `id` is to be. `facts.size` is the disk's virtual size, or the one that the user wants it to have.
- * `name`: of the main output file, when it is given already; the target's rule for names then applies to it.
- * A `usage` error when there is no such target.
+ * `name`: of the main output file, when it is given already; the target's rule for names then applies to it. `options`: of the format, as
+ * the user wants them; they count, and where the preset has others that is told. A `usage` error when there is no such target.
  */
-export function applyPreset(id: string, facts: DiskFacts, name?: string): PresetPlan {
+export function applyPreset(id: string, facts: DiskFacts, name?: string, options: Readonly<Record<string, string>> = {}): PresetPlan {
   const preset = presetById(id);
   const isLarge = facts.sector > SECTOR;
   const size = Math.ceil(preset.size(facts.size) / facts.sector) * facts.sector;
   const fileName = name ?? suggestedName(preset, facts.name);
+  const own = { ...preset.options, ...(isLarge ? preset.largeSectors : {}) };
   return {
     preset,
-    request: { format: preset.format, options: { ...preset.options, ...(isLarge ? preset.largeSectors : {}) }, name: fileName },
+    request: { format: preset.format, options: { ...own, ...options }, name: fileName },
     size,
     losses: [
       ...nameLosses(preset, fileName),
+      ...optionLosses(preset, own, options),
       ...sectorLosses(preset, facts),
       ...sizeLosses(preset, facts.size, size),
       ...preset.losses(facts),
@@ -62,6 +65,26 @@ function nameLosses({ label, naming }: Preset, name: string): readonly Loss[] {
   return [{ what: `The name “${name}”`, why: `${label} takes ${naming.says}.`, severity: "blocker" }];
 }
 
+function optionLosses(
+  { label, format }: Preset,
+  own: Readonly<Record<string, string>>,
+  given: Readonly<Record<string, string>>,
+): readonly Loss[] {
+  const target = targetOf(formatById(format));
+  const chosen = readOptions(target, given);
+  return Object.entries(readOptions(target, own)).flatMap(([name, value]) =>
+    name in own && name in given && chosen[name] !== value
+      ? [
+          {
+            what: `${name} is ${chosen[name]}`,
+            why: `${label} is prepared for with ${name}=${value}; whether it takes this is not known.`,
+            severity: "warning",
+          } as const,
+        ]
+      : [],
+  );
+}
+
 function sectorLosses({ label, largeSectors }: Preset, { sector }: DiskFacts): readonly Loss[] {
   if (sector <= SECTOR || largeSectors !== null) return [];
   const why = `Its partition table counts sectors of ${sector} bytes. ${label} shows disks with sectors of ${SECTOR} bytes, on which no partition would be found.`;
@@ -70,5 +93,5 @@ function sectorLosses({ label, largeSectors }: Preset, { sector }: DiskFacts): r
 
 function sizeLosses({ label }: Preset, from: number, to: number): readonly Loss[] {
   if (to === from) return [];
-  return [{ what: "The size becomes another", why: `${label} takes ${to} bytes, the next size after ${from}.`, severity: "note" }];
+  return [{ what: "The size becomes another", why: `${label} takes ${to} bytes, the next size after ${from} bytes.`, severity: "note" }];
 }

@@ -14,6 +14,8 @@ export interface Shape {
   readonly slim?: boolean | undefined;
   /** Id of the target that the disk is for. */
   readonly preset?: string | undefined;
+  /** Options of that target's format, as the user wants them. */
+  readonly options?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface ShapedDisk {
@@ -36,7 +38,7 @@ export async function shapeDisk(
   if (shape.size === undefined && shape.slim !== true && shape.preset === undefined)
     return { disk, losses: [], slimmed: null, preset: null };
   requireReadable(disk);
-  const preset = shape.preset === undefined ? null : await presetFor(shape.preset, shape.size ?? disk.size, disk, name, pool, signal);
+  const preset = shape.preset === undefined ? null : await presetFor(shape.preset, shape, disk, name, pool, signal);
   const slimmed = shape.slim === true ? await slimDisk(disk, compute, signal) : null;
   const size = preset?.size ?? shape.size ?? disk.size;
   const slim = slimmed?.disk ?? disk;
@@ -46,7 +48,7 @@ export async function shapeDisk(
 
 async function presetFor(
   id: string,
-  size: number,
+  { size, options }: Shape,
   disk: Disk,
   name: { readonly source: string; readonly target?: string | undefined },
   pool: BlockPool,
@@ -54,5 +56,5 @@ async function presetFor(
 ): Promise<PresetPlan> {
   const partitions = await readContents(disk, pool, signal);
   const { sector } = await safeSize(disk, pool, signal);
-  return applyPreset(id, { size, sector, partitions, name: name.source }, name.target);
+  return applyPreset(id, { size: size ?? disk.size, sector, partitions, name: name.source }, name.target, options);
 }

@@ -134,6 +134,9 @@ export function lossesOf(target: TargetFormat, spec: TargetSpec): ReturnType<Tar
 }
 
 function deltaLosses(target: TargetFormat, spec: TargetSpec, base: Base): readonly Loss[] {
+  // The layer finds its base in its own folder, where some file systems take both names for one.
+  if (spec.name.toLowerCase() === base.name.toLowerCase())
+    return [{ what: `“${spec.name}” is the name of the base`, why: "the layer needs another one beside it", severity: "blocker" }];
   if (target.overBase !== undefined) return target.overBase(base, spec);
   return [{ what: "This format has no layers", why: `an image over “${base.name}” cannot be written in it`, severity: "blocker" }];
 }

@@ -106,7 +106,7 @@ export const parallels: Preset = {
     ...bootLosses(facts, "Parallels Desktop"),
     note("Two files belong together", "The image and DiskDescriptor.xml go into one folder whose name ends with .hdd."),
   ],
-  naming: ending("hds", "hdd"),
+  naming: ending("hds"),
   fileName: (stem) => `${anyStem(stem)}.hds`,
   rules: [
     { text: "A bundle: a folder NAME.hdd with DiskDescriptor.xml and the image that it names.", source: PARALLELS_FORMAT },

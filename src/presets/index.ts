@@ -9,7 +9,7 @@ import { glance, libvirt, proxmox } from "./kvm.ts";
 import type { Preset } from "./model.ts";
 import { esxi, workstation } from "./vmware.ts";
 
-export type { DiskFacts, EntryFacts, Naming, PartitionFacts, Preset, Rule, Step } from "./model.ts";
+export type { DiskFacts, EntryFacts, Preset, Step } from "./model.ts";
 
 /** Where disks are taken to, in the order in which they are offered. A new target is one line here. */
 export const PRESETS: readonly Preset[] = [

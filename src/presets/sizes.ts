@@ -15,7 +15,7 @@ export const wholeSteps =
 export const wholeSectors = wholeSteps(SECTOR);
 
 /** A size in the unit in which limits are published. */
-export function inWords(bytes: number): string {
+function inWords(bytes: number): string {
   const [unit, name] = bytes >= TIB && bytes % TIB === 0 ? [TIB, "TiB"] : bytes >= GIB ? [GIB, "GiB"] : [MIB, "MiB"];
   return `${Number.parseFloat((bytes / unit).toFixed(2))} ${name}`;
 }

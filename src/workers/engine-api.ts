@@ -290,7 +290,7 @@ export interface ConvertRequest {
   readonly slim?: boolean | undefined;
   /** Every layer as an image of its own. Not with `preset`, `size`, `slim` or `base`. */
   readonly keepLayers?: boolean | undefined;
-  /** Write a layer over this opened image. Not with `preset`. `differences` has been asked for the two. */
+  /** Write a layer over this opened image. Not with `preset`, `size` or `slim`. `differences` has been asked for the two. */
   readonly base?: number | undefined;
 }
 

@@ -7,11 +7,10 @@ import { openChain, openDisk } from "../jobs/chain.ts";
 import { checkImage } from "../jobs/check.ts";
 import { compareDisks } from "../jobs/compare.ts";
 import { type ConvertResult, rehearse, runConvert } from "../jobs/convert.ts";
-import type { Over } from "../jobs/delta.ts";
+import { type Over, overBase } from "../jobs/delta.ts";
 import type { Disk } from "../jobs/disk.ts";
 import { hashDisk } from "../jobs/hash.ts";
-import { convertChain } from "../jobs/keep-chain.ts";
-import type { Report } from "../jobs/progress.ts";
+import { convertChain, layerNames } from "../jobs/keep-chain.ts";
 import { repairOptions } from "../jobs/repair.ts";
 import { safeSize } from "../jobs/resize.ts";
 import { salvageReport } from "../jobs/salvage-report.ts";
@@ -28,17 +27,7 @@ import { cardOf, resolver } from "./image-card.ts";
 import { createMeter } from "./meter.ts";
 import { tryNetwork } from "./network-attempt.ts";
 import { type JobOutput, openOutput, tidyOutputs } from "./output-place.ts";
-import {
-  importCard,
-  layerNames,
-  overBase,
-  type Prepared,
-  prepare,
-  prepareLayers,
-  presetCards,
-  type Subject,
-  shapedFor,
-} from "./planning.ts";
+import { importCard, type Prepared, prepare, prepareLayers, presetCards, requireOneKind, type Subject, shapedFor } from "./planning.ts";
 import { qemuCommand } from "./qemu-command.ts";
 import { startWorkerPorts } from "./worker-ports.ts";
 
@@ -113,7 +102,8 @@ export function createEngine(): Engine {
     if (known === undefined) throw new DiskError("usage", "the two images were not compared yet");
     return { disk, name: file.name, over: known };
   };
-  const plan = (request: ConvertRequest): Promise<Prepared> => withPool((p) => prepare(subjectOf(request), request, p, compute, never));
+  const plan = (request: ConvertRequest, signal = never): Promise<Prepared> =>
+    withPool((p) => prepare(subjectOf(request), request, p, compute, signal));
   const startJob = async (id: number): Promise<Job> => {
     const job: Job = { abort: new AbortController(), files: [], output: null };
     jobs.set(id, job);
@@ -211,7 +201,7 @@ export function createEngine(): Engine {
       const below = opened(base);
       if (over.has(base)) return;
       const work = (p: WorkerPool, signal: AbortSignal) =>
-        overBase(disk, below.disk, below.file.name, p, compute, createMeter(report), signal);
+        overBase(disk, below.disk, below.file.name, { pool: p, compute }, createMeter(report), signal);
       over.set(base, await withJob(id, work));
     },
     async cells(image, count) {
@@ -279,10 +269,10 @@ export function createEngine(): Engine {
       const meter = createMeter(report);
       const { signal } = job.abort;
       try {
-        const ready = request.keepLayers === true ? null : await plan(request);
+        requireOneKind(request);
+        const ready = request.keepLayers === true ? null : await plan(request, signal);
         const refusal = ready?.shaped.losses.find(({ severity }) => severity === "blocker");
         if (refusal !== undefined) throw new DiskError("limit", `${refusal.what}: ${refusal.why}`);
-        const wrongSums = request.salvage ? await readSums(disk, meter, signal) : [];
         const written = await withPool(async (p) => {
           const ports = { pool: p, compute, createSink: output.createSink, breathe };
           if (ready !== null) return [await runConvert(ready.plan, ports, meter, signal)];
@@ -302,7 +292,7 @@ export function createEngine(): Engine {
           blake3: top.blake3 && hexText(top.blake3),
           seconds: (performance.now() - started) / 1000,
           lost,
-          wrongSums,
+          wrongSums: [...new Set(written.flatMap(({ wrongSums }) => wrongSums))],
           report: lost.length > 0 ? salvageReport(file.name, files[0]?.name ?? request.name, lost) : null,
           warnings: disk.notes.filter(({ severity }) => severity === "warning").map(({ text }) => text),
           steps: ready && importCard(ready.shaped),
@@ -356,8 +346,10 @@ export function createEngine(): Engine {
       return withJob(id, (p, signal) => compareDisks(a, b, p, createMeter(report), signal));
     },
     async rehearse(id, request, report) {
-      const ready = await plan(request);
-      return withJob(id, (p, signal) => rehearse(ready.plan, { pool: p, compute }, createMeter(report), signal));
+      return withJob(id, async (p, signal) => {
+        const ready = await prepare(subjectOf(request), request, p, compute, signal);
+        return rehearse(ready.plan, { pool: p, compute }, createMeter(report), signal);
+      });
     },
     async repairOptions(image) {
       return repairOptions(opened(image).disk);
@@ -369,25 +361,13 @@ export function createEngine(): Engine {
   };
 }
 
-/** Where damage is to be carried on over, a wrong checksum over a whole file does not stop the work; it is told with the result. */
-async function readSums(disk: Disk, report: Report, signal: AbortSignal): Promise<readonly string[]> {
-  const wrong: string[] = [];
-  const compared = (done: number, total: number): void => report({ phase: "source", done, total, position: 0 });
-  for (const volume of disk.chain)
-    await volume.verify?.(compared, signal).catch((error: unknown) => {
-      if (!(error instanceof DiskError) || error.code !== "corrupt") throw error;
-      wrong.push(error.message);
-    });
-  return wrong;
-}
-
 const chainRequest = ({ format, options, salvage }: ConvertRequest, names: readonly string[]) => ({
   format,
   options,
   salvage,
   names,
   verify: true,
-  checkSource: !salvage,
+  checkSource: true,
 });
 
 /** Lets the worker answer its messages (a cancel) between two pieces of work. */

@@ -20,7 +20,7 @@ export function resolver(files: readonly File[], remarks: Note[]): ResolveFile {
         file: wanted,
       });
     if (found[0] === undefined) return null;
-    if (wanted !== reference.name)
+    if (wanted !== reference.name.replace(/^\.[/\\]/, ""))
       remarks.push({ text: `The image names “${reference.name}”; the “${found[0].name}” that was given is used.`, severity: "warning" });
     return fileSource(found[0]);
   };

@@ -3,7 +3,7 @@ import type { Disk } from "../jobs/disk.ts";
 /** The command that does the same with qemu-img; null when it cannot. `args`: what `ConvertPlan.qemuArguments` says. */
 export function qemuCommand(disk: Disk, args: readonly string[] | null, source: string, target: string): string | null {
   const from = qemuSource(disk);
-  return args && from && ["qemu-img", "convert", ...from, ...args, quote(source), quote(target)].join(" ");
+  return args && from && ["qemu-img", "convert", ...from, ...args.map(quote), quote(fileName(source)), quote(fileName(target))].join(" ");
 }
 
 /** Formats that qemu-img reads, and those of them whose layers it follows. */
@@ -18,8 +18,8 @@ function qemuSource({ chain }: Disk): readonly string[] | null {
   return chain.length === 1 || QEMU_FOLLOWS.includes(top.format) ? ["-f", top.format] : null;
 }
 
-/** For a shell; a leading dash would make it an option. */
-const quote = (given: string): string => {
-  const name = given.startsWith("-") ? `./${given}` : given;
-  return /^[\w.+/-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
-};
+/** A leading dash would make it an option, a colon a protocol. */
+const fileName = (given: string): string => (given.startsWith("-") || given.includes(":") ? `./${given}` : given);
+
+/** One word for a POSIX shell. */
+const quote = (text: string): string => (/^[\w.,=+/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

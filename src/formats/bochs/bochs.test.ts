@@ -77,7 +77,7 @@ function putEntry(bytes: Uint8Array, entry: number, value: number): void {
 const open = (bytes: Uint8Array) => bochs.open(memorySource("d.img", bytes), contextOf());
 
 describe("growing images", () => {
-  test.each([VERSION_1, VERSION_2])("version %i: sectors by the bitmaps, as qemu-img reads them", async (version) => {
+  test.each([VERSION_1, VERSION_2])("version %i: sectors by the bitmaps", async (version) => {
     const { bytes, disk } = sample({ version });
     expect(bochs.probe(bytes, bytes)).toBe(true);
     const volume = await open(bytes);
@@ -85,10 +85,12 @@ describe("growing images", () => {
     expect(same(await readVolume(volume), disk)).toBe(true);
     expect(same(await readVolume(volume, 700, 3000), disk.subarray(700, 3700))).toBe(true);
     expect(await volume.extents(0, SIZE)).toHaveLength(8);
-    if (qemu === null) return;
+  });
+  test.skipIf(qemu === null).each([VERSION_1, VERSION_2])("version %i: qemu-img reads the same", (version) => {
+    const { bytes, disk } = sample({ version });
     writeFileSync(join(folder, "d.img"), bytes);
     writeFileSync(join(folder, "raw"), disk);
-    expect(qemu.must(["compare", "-f", "bochs", "-F", "raw", join(folder, "d.img"), join(folder, "raw")])).toContain("identical");
+    expect(qemu!.must(["compare", "-f", "bochs", "-F", "raw", join(folder, "d.img"), join(folder, "raw")])).toContain("identical");
   });
 
   test.skipIf(!hasBximage)("what bximage converts reads the same", async () => {

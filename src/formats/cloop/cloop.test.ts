@@ -51,17 +51,18 @@ function putOffset(bytes: Uint8Array, block: number, offset: bigint): void {
 const open = (bytes: Uint8Array) => cloop.open(memorySource("d.cloop", bytes), contextOf());
 
 describe("compressed loopback images", () => {
-  test("blocks are zlib streams, as qemu-img reads them", async () => {
+  test("blocks are zlib streams", async () => {
     const bytes = sample();
     expect(cloop.probe(bytes, bytes)).toBe(true);
     const volume = await open(bytes);
     expect([volume.size, volume.unit, volume.notes]).toEqual([DISK.length, UNIT, []]);
     expect(same(await readVolume(volume), DISK)).toBe(true);
     expect(same(await readVolume(volume, 1500, 9000), DISK.subarray(1500, 10500))).toBe(true);
-    if (qemu === null) return;
-    writeFileSync(join(folder, "d.cloop"), bytes);
+  });
+  test.skipIf(qemu === null)("qemu-img reads the same", () => {
+    writeFileSync(join(folder, "d.cloop"), sample());
     writeFileSync(join(folder, "raw"), DISK);
-    expect(qemu.must(["compare", "-f", "cloop", "-F", "raw", join(folder, "d.cloop"), join(folder, "raw")])).toContain("identical");
+    expect(qemu!.must(["compare", "-f", "cloop", "-F", "raw", join(folder, "d.cloop"), join(folder, "raw")])).toContain("identical");
   });
 
   test.skipIf(!hasMaker).each([4096, 65536, 262144])(

@@ -1,3 +1,4 @@
+import { backingReference } from "../../core/backing-file.ts";
 import type { DiskErrorCode } from "../../core/errors.ts";
 import type { ByteSource, FileReference } from "../../core/model.ts";
 import * as q from "./spec.ts";
@@ -85,7 +86,7 @@ async function readBacking(file: ByteSource, fields: Fields, refuse: Refuse): Pr
   if (offset < BigInt(q.HEADER.bytes) || offset + BigInt(length) > BigInt(file.size))
     throw refuse("corrupt", "backing_file_offset", `is ${q.hex(offset)}: the name is not between the header and the end of the file`);
   const name = new TextDecoder().decode(await file.read(Number(offset), length));
-  return { role: "parent", name, id: null, format: null };
+  return backingReference(name, null);
 }
 
 function l1Place(file: ByteSource, fields: Fields, entries: number, refuse: Refuse): Header["l1"] {

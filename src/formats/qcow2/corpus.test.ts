@@ -25,17 +25,25 @@ const contextFor = (path: string): FormatContext => ({
 
 if (small !== null)
   describe("images of the small corpus", () => {
-    test.each(rowsOf(small, qcow2.id).filter(({ raw_sha256, secret }) => raw_sha256 !== "-" && secret === "-"))("$name", async (row) => {
+    const rows = rowsOf(small, qcow2.id).filter(({ raw_sha256, secret }) => raw_sha256 !== "-" && secret === "-");
+    const placeOf = (row: (typeof rows)[number]) => {
       const [name, snapshot] = (row["name"] as string).split("#") as [string, string?];
-      const path = join(small as string, name);
-      const context = { ...contextFor(path), snapshot };
+      const path = join(small, name);
+      return { path, context: { ...contextFor(path), snapshot } };
+    };
+    test.each(rows)("$name", async (row) => {
+      const { path, context } = placeOf(row);
       using file = openFileSource(path);
       const volume = await qcow2.open(file, context);
       expect(volume.size).toBe(Number(row["virtual_size"]));
       if (volume.parent === null && volume.size <= 1 << 28) expect(sha256(await readVolume(volume))).toBe(row["raw_sha256"]);
       const report = await check(file, context);
       expect(report.findings.filter(({ severity }) => severity !== "warning")).toEqual([]);
-      if (qemuImg !== null) expect(comparable(report)).toEqual(qemuCheck(path));
+    });
+    test.skipIf(qemuImg === null).each(rows)("$name: qemu-img counts the same", async (row) => {
+      const { path, context } = placeOf(row);
+      using file = openFileSource(path);
+      expect(comparable(await check(file, context))).toEqual(qemuCheck(path));
     });
   });
 

@@ -1,3 +1,4 @@
+import { backingReference } from "../../core/backing-file.ts";
 import type { ByteSource, FileReference, Note } from "../../core/model.ts";
 import { type Extensions, readExtensions } from "./extensions.ts";
 import * as q from "./spec.ts";
@@ -117,7 +118,7 @@ export async function readHeader(file: ByteSource): Promise<Header> {
     refcountTable: readRefcountTablePlace(file, fields, clusterSize, l1),
     refcountBits: 2 ** fields.refcount_order,
     snapshots: { at: fields.snapshots_offset, count: fields.nb_snapshots },
-    backing: backingName === null ? null : { role: "parent", name: backingName, id: null, format: extensions.backingFormat },
+    backing: backingName === null ? null : backingReference(backingName, extensions.backingFormat),
     compression: fields.compression_type === q.COMPRESSION_ZSTD ? "zstd" : "deflate",
     encryption: fields.crypt_method === q.CRYPT_AES ? "AES" : fields.crypt_method === q.CRYPT_LUKS ? "LUKS" : null,
     dirty: has(incompatible, q.INCOMPAT_DIRTY),

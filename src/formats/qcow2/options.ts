@@ -222,6 +222,6 @@ export function qemuArgumentsOf(spec: TargetSpec): string[] {
   if (lazyRefcounts) settings.push("lazy_refcounts=on");
   if (dataFile !== null) settings.push(`data_file=${dataFile.replaceAll(",", ",,")}`, `data_file_raw=${dataFileRaw ? "on" : "off"}`);
   if (compression !== "off") settings.push(`compression_type=${compression === "zstd" ? "zstd" : "zlib"}`);
-  const over = spec.base === undefined ? [] : ["-B", spec.base.name, "-F", spec.base.format];
+  const over = spec.base === undefined ? [] : ["-B", backingName(spec.base), "-F", spec.base.format];
   return ["-O", "qcow2", ...over, ...(compression === "off" ? [] : ["-c"]), "-o", settings.join(",")];
 }

@@ -1,3 +1,4 @@
+import { backingReference } from "../../core/backing-file.ts";
 import { DiskError, type DiskErrorCode } from "../../core/errors.ts";
 import type { ByteSource, FileReference } from "../../core/model.ts";
 import {
@@ -86,5 +87,5 @@ async function readBacking(file: ByteSource, fields: QedHeader["fields"], header
       `a place for ${length} bytes between the fields and the end of the header at ${headerEnd}`,
     );
   const name = new TextDecoder().decode(await file.read(at, length));
-  return { role: "parent", name, id: null, format: (fields.features & FEATURE_RAW_BACKING) === 0n ? null : "raw" };
+  return backingReference(name, (fields.features & FEATURE_RAW_BACKING) === 0n ? null : "raw");
 }

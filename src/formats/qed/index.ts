@@ -1,3 +1,4 @@
+import { backingName } from "../../core/backing-file.ts";
 import type { DiskFormat } from "../../core/model.ts";
 import { checkQed } from "./check.ts";
 import { baseLosses, lossesOf, OPTIONS } from "./options.ts";
@@ -21,7 +22,7 @@ export const qed: DiskFormat = {
     qemuArguments: ({ options, base }) => [
       "-O",
       "qed",
-      ...(base === undefined ? [] : ["-B", base.name, "-F", base.format]),
+      ...(base === undefined ? [] : ["-B", backingName(base), "-F", base.format]),
       "-o",
       `cluster_size=${options["cluster_size"]},table_size=${options["table_size"]}`,
     ],

@@ -242,21 +242,24 @@ describe("check", () => {
       findings: [],
     });
   });
-  test("a shared cluster, an entry past the end, a lost table; qemu-img counts as many", async () => {
-    const { report, bytes } = await check((image) => {
-      put(image, L2_AT + 16, DATA_AT);
-      put(image, L2_AT + 24, 99 * K4);
-      put(image, L1_AT + 8, 0);
-    });
+  const spoil = (image: Uint8Array) => {
+    put(image, L2_AT + 16, DATA_AT);
+    put(image, L2_AT + 24, 99 * K4);
+    put(image, L1_AT + 8, 0);
+  };
+  test("a shared cluster, an entry past the end, a lost table", async () => {
+    const { report } = await check(spoil);
     expect(report).toMatchObject({ corruptions: 2, leaks: 5, allocatedClusters: 1 });
     expect(report.findings.slice(0, 3).map(({ severity, at, guest }) => [severity, at, guest?.start])).toEqual([
       ["corruption", L2_AT + 16, 2 * K4],
       ["corruption", L2_AT + 24, 3 * K4],
       ["leak", DATA_AT + K4, undefined],
     ]);
-    if (qemu === null) return;
+  });
+  test.skipIf(qemu === null)("qemu-img counts as many of them", async () => {
+    const { bytes } = await check(spoil);
     writeFileSync(join(folder, "bad.qed"), bytes);
-    const theirs = JSON.parse(qemu.run(["check", "-f", "qed", "--output=json", join(folder, "bad.qed")]).stdout) as Record<string, number>;
+    const theirs = JSON.parse(qemu!.run(["check", "-f", "qed", "--output=json", join(folder, "bad.qed")]).stdout) as Record<string, number>;
     expect([theirs["corruptions"], theirs["leaks"]]).toEqual([2, 5]);
   });
   test("entries past the end of the disk", async () => {

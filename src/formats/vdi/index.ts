@@ -31,6 +31,7 @@ export const vdi: DiskFormat = {
     ],
     losses,
     create: createVdi,
+    contentIds: true,
     overBase: baseLosses,
     // qemu-img writes no layers.
     qemuArguments: ({ options, base }) =>

@@ -14,7 +14,7 @@ export const vhd: DiskFormat = {
   probe,
   open: openVhd,
   check: checkVhd,
-  target: { options: OPTIONS, losses, create: createVhd, overBase: baseLosses, qemuArguments },
+  target: { options: OPTIONS, losses, create: createVhd, contentIds: true, overBase: baseLosses, qemuArguments },
 };
 
 /** By a footer at the end (of 512 or 511 bytes), by its copy at the beginning, or by the dynamic disk header behind a copy that is damaged. */

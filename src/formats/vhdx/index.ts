@@ -13,7 +13,7 @@ export const vhdx: DiskFormat = {
   probe,
   open: openVhdx,
   check: checkVhdx,
-  target: { options: OPTIONS, losses: lossesOf, create: createVhdx, overBase: baseLosses, settle, qemuArguments },
+  target: { options: OPTIONS, losses: lossesOf, create: createVhdx, contentIds: true, overBase: baseLosses, settle, qemuArguments },
 };
 
 function probe(head: Uint8Array): boolean {

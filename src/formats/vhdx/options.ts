@@ -217,10 +217,19 @@ export function baseLosses(base: Base, spec: Omit<TargetSpec, "identity">): read
       severity: "note",
     },
   ];
-  if (Math.ceil(base.size / sectorBytes) !== Math.ceil(spec.size / sectorBytes))
+  const [below, own] = [Math.ceil(base.size / sectorBytes), Math.ceil(spec.size / sectorBytes)];
+  const sizes = `“${base.name}” has ${base.size} bytes, the layer ${spec.size}`;
+  // New-VHD takes a SizeBytes for a differencing disk, and Resize-VHD grows one; of shorter ones nothing is published.
+  if (own > below)
     found.push({
-      what: "The base has another size",
-      why: `“${base.name}” has ${base.size} bytes, the layer ${spec.size}: Hyper-V can make such layers, but 7-Zip and libvhdi read none past its base's end`,
+      what: "The base is smaller",
+      why: `${sizes}: Hyper-V makes such layers, but 7-Zip and libvhdi read none past its base's end`,
+      severity: "warning",
+    });
+  if (own < below)
+    found.push({
+      what: "The base is larger",
+      why: `${sizes}: nothing is known of Hyper-V making layers that end before their base, so it may refuse this one`,
       severity: "warning",
     });
   return found;

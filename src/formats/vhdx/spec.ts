@@ -84,7 +84,6 @@ export const BLOCK_UNMAPPED = 3;
 export const BLOCK_UNMAPPED_095 = 5;
 export const BLOCK_FULLY_PRESENT = 6;
 export const BLOCK_PARTIALLY_PRESENT = 7;
-export const BITMAP_NOT_PRESENT = 0;
 export const BITMAP_PRESENT = 6;
 /** [MS-VHDX] 2.4: a sector bitmap block describes this many sectors. */
 export const BITMAP_BYTES = MIB;

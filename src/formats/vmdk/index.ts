@@ -1,3 +1,4 @@
+import { backingName } from "../../core/backing-file.ts";
 import type { DiskFormat } from "../../core/model.ts";
 import type { ImageWriter, TargetSpec } from "../../core/target.ts";
 import { checkVmdk } from "./check.ts";
@@ -17,7 +18,7 @@ export const vmdk: DiskFormat = {
   probe,
   open: openVmdk,
   check: checkVmdk,
-  target: { options: OPTIONS, losses, overBase: baseLosses, create, qemuArguments },
+  target: { options: OPTIONS, losses, overBase: baseLosses, create, contentIds: true, qemuArguments },
 };
 
 /** By the magic number of a hosted sparse, COWD or seSparse extent, or by the first lines of a descriptor. */
@@ -42,6 +43,6 @@ function qemuArguments(target: TargetSpec): readonly string[] | null {
   const { subformat, adapterType, hwVersion, zeroedGrains } = readSpec(target);
   if (subformat === "vmfs" || subformat === "vmfsThin") return null;
   const zeroed = zeroedGrains ? ",zeroed_grain=on" : "";
-  const over = target.base === undefined ? [] : ["-B", target.base.name, "-F", "vmdk"];
+  const over = target.base === undefined ? [] : ["-B", backingName(target.base), "-F", "vmdk"];
   return ["-O", "vmdk", ...over, "-o", `subformat=${subformat},adapter_type=${adapterType},hwversion=${hwVersion}${zeroed}`];
 }

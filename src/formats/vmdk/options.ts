@@ -1,3 +1,4 @@
+import { backingName } from "../../core/backing-file.ts";
 import { DiskError } from "../../core/errors.ts";
 import { plainName } from "../../core/file-name.ts";
 import { givenId, idOption } from "../../core/id-option.ts";
@@ -95,7 +96,7 @@ export interface VmdkSpec {
   readonly zeroedGrains: boolean;
   /** In lower case; null: none. */
   readonly uuid: string | null;
-  /** Of a delta link: the base's content ID and file name. */
+  /** Of a delta link: the base's content ID, and its file name as a hint; QEMU reads that as it reads a backing file's. */
   readonly parent: { readonly cid: number; readonly name: string } | null;
 }
 
@@ -139,7 +140,7 @@ export function readSpec(spec: TargetSpec): VmdkSpec {
     identity: spec.identity,
     zeroedGrains: option(spec, "zeroed_grain") === "on",
     uuid: givenId(spec) || null,
-    parent: spec.base === undefined ? null : { cid: Number.parseInt(spec.base.identity ?? "", 16), name: spec.base.name },
+    parent: spec.base === undefined ? null : { cid: Number.parseInt(spec.base.identity ?? "", 16), name: backingName(spec.base) },
   };
 }
 
@@ -153,7 +154,7 @@ export function baseLosses(base: Base, spec: Omit<TargetSpec, "identity">): read
   // biome-ignore lint/suspicious/noControlCharactersInRegex: a line break would end the line in the descriptor
   if (/["\u0000-\u001f\u007f]/.test(base.name)) return [block(`the name “${base.name}” cannot stand in a descriptor`)];
   if (base.size === spec.size) return [];
-  const why = `VMware's products want a layer as large as its parent; “${base.name}” has ${base.size} bytes, the layer ${spec.size}.`;
+  const why = `VMware's products want a layer as large as its parent; “${base.name}” has ${base.size} bytes, the layer ${spec.size} bytes.`;
   return [{ what: "The base has another size", why, severity: "warning" }];
 }
 

@@ -162,7 +162,7 @@ describe.each(kinds)("$kind", ({ kind, line, make }) => {
     expect(first).toEqual({ kind: "hole", start: 2 * MIB, length: MIB });
   });
 
-  test("over a flat parent: what the snapshot holds, else what the parent holds", async () => {
+  async function overFlat() {
     const base: TestDisk = { size: SAMPLE.size, pieces: [{ start: 0, bytes: noise(SAMPLE.size, 9) }] };
     const extent = make(SAMPLE);
     // What a snapshot leaves out of a grain that it holds is zero there, not the parent's.
@@ -173,10 +173,16 @@ describe.each(kinds)("$kind", ({ kind, line, make }) => {
     const sectors = SAMPLE.size / SECTOR;
     const parentText = descriptor("vmfs", `RW ${sectors} VMFS "base-flat.vmdk"`, "parentCID=ffffffff\n");
     const childText = descriptor(kind, `RW ${sectors} ${line} "${extent.name}"`, 'parentCID=0badcafe\nparentFileNameHint="base.vmdk"\n');
+    return { expected, flat, parentText, childText, extent };
+  }
+  test("over a flat parent: what the snapshot holds, else what the parent holds", async () => {
+    const { expected, flat, parentText, childText, extent } = await overFlat();
     const chain = [await vmdk.open(childText, contextOf([extent])), await vmdk.open(parentText, contextOf([flat]))];
     expect(chain[0]!.parent!.id).toBe(chain[1]!.identity);
     same(await readVolume(chain), expected);
-    if (qemu === null) return;
+  });
+  test.skipIf(qemu === null)("over a flat parent: qemu-img reads the same", async () => {
+    const { expected, flat, parentText, childText, extent } = await overFlat();
     const place = mkdtempSync(join(folder, "chain-"));
     extent.save(join(place, extent.name));
     for (const [name, source] of [
@@ -186,7 +192,7 @@ describe.each(kinds)("$kind", ({ kind, line, make }) => {
     ] as const)
       writeFileSync(join(place, name), await source.read(0, source.size));
     writeFileSync(join(place, "raw"), expected);
-    expect(qemu.must(["compare", "-f", "vmdk", "-F", "raw", join(place, "d.vmdk"), join(place, "raw")])).toContain("identical");
+    expect(qemu!.must(["compare", "-f", "vmdk", "-F", "raw", join(place, "d.vmdk"), join(place, "raw")])).toContain("identical");
   });
 
   test("alone it may lack a parent: its size is told, its data are not", async () => {
