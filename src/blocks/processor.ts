@@ -1,4 +1,5 @@
 import { clip } from "../core/block-map.ts";
+import { isZero } from "../core/bytes.ts";
 import type { RawExtent } from "../core/model.ts";
 import type { BlockOrder, BlockResult, LostRange, PlacedExtent } from "../core/ports.ts";
 import type { Encoding } from "../core/target.ts";
@@ -11,10 +12,13 @@ import { footprint, planReads } from "./reads.ts";
 export const PIECE = 64 << 10;
 const SPARE_BUFFERS = 2;
 
+/** Gives memory of exactly so many bytes, with anything in it. */
+export type Room = (bytes: number) => Uint8Array<ArrayBuffer>;
+
 /** The attached sources, by the numbers that extents name them with. */
 export interface Sources {
-  /** Exactly `length` bytes; past the end is a DiskError. */
-  read(source: number, at: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Exactly `length` bytes, in `room(length)` or memory of their own; past the end is a DiskError. */
+  read(source: number, at: number, length: number, room: Room): Promise<Uint8Array<ArrayBuffer>>;
   nameOf(source: number): string | undefined;
 }
 
@@ -29,7 +33,13 @@ export function createProcessor(): Processor {
   const kernels = createKernels();
   const codecs = createCodecs(kernels);
   const spare: ArrayBuffer[] = [];
-  const allocate = (bytes: number): Uint8Array<ArrayBuffer> => {
+  let chunk = new Uint8Array(0);
+  /** For packed and scattered data, which is gone through before the next read. */
+  const chunkRoom: Room = (bytes) => {
+    if (chunk.length < bytes) chunk = new Uint8Array(bytes);
+    return chunk.subarray(0, bytes);
+  };
+  const allocate: Room = (bytes) => {
     const at = spare.findIndex((buffer) => buffer.byteLength === bytes);
     return new Uint8Array(at < 0 ? new ArrayBuffer(bytes) : (spare.splice(at, 1)[0] as ArrayBuffer));
   };
@@ -42,7 +52,7 @@ export function createProcessor(): Processor {
     async process(order, sources) {
       for (const codec of codecsOf(order)) await codecs.need(codec);
       const lost: LostRange[] = [];
-      const plain = await gather(order, sources, codecs, lost, allocate);
+      const plain = await gather(order, sources, codecs, lost, allocate, chunkRoom);
       const scanned = scan(order, plain.bytes, kernels, codecs, allocate);
       if (scanned.buffer !== plain.bytes.buffer) recycle(plain.bytes.buffer);
       return { ...scanned, lost, read: plain.read };
@@ -69,26 +79,28 @@ async function gather(
   sources: Sources,
   codecs: Codecs,
   lost: LostRange[],
-  allocate: (bytes: number) => Uint8Array<ArrayBuffer>,
+  allocate: Room,
+  chunkRoom: Room,
 ): Promise<Plain> {
   const only = order.extents[0];
   if (only !== undefined && isWhole(order, only) && !order.salvage) {
-    return { bytes: await sources.read(only.file, only.at, only.length), read: only.length };
+    return { bytes: await sources.read(only.file, only.at, only.length, allocate), read: only.length };
   }
-  const bytes = allocate(order.grains.length * order.grain).fill(0);
+  const bytes = allocate(order.grains.length * order.grain);
+  if (order.salvage || order.extents.reduce((sum, { length }) => sum + length, 0) < bytes.length) bytes.fill(0);
   const place = placer(order);
   let total = 0;
   for (const planned of planReads(order.extents)) {
     let chunk: Uint8Array | null = null;
     try {
-      chunk = await sources.read(planned.source, planned.at, planned.length);
+      chunk = await sources.read(planned.source, planned.at, planned.length, chunkRoom);
     } catch (error) {
       if (!order.salvage) throw error;
     }
     total += planned.length;
     for (const extent of planned.extents) {
       try {
-        const from = chunk ?? (await sources.read(extent.file, extent.at, footprint(extent)));
+        const from = chunk ?? (await sources.read(extent.file, extent.at, footprint(extent), chunkRoom));
         const skip = chunk === null ? 0 : extent.at - planned.at;
         const file = sources.nameOf(extent.file);
         bytes.set(content(extent, from.subarray(skip, skip + footprint(extent)), file, codecs), place(extent.start));
@@ -113,7 +125,7 @@ async function rescue(
   lost: LostRange[],
 ): Promise<void> {
   try {
-    keep(extent.start, await sources.read(extent.file, extent.at, extent.length));
+    keep(extent.start, await sources.read(extent.file, extent.at, extent.length, fresh));
   } catch (error) {
     if (extent.length <= RESCUE_STEP) {
       lost.push({ start: extent.start, length: extent.length, reason: reasonOf(error) });
@@ -125,6 +137,7 @@ async function rescue(
   }
 }
 
+const fresh: Room = (bytes) => new Uint8Array(bytes);
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** The bytes that an extent stands for, from the bytes of its footprint; a damaged block is named by its place in file and disk. */
@@ -156,13 +169,7 @@ function placer(order: BlockOrder): (start: number) => number {
 type Scanned = Omit<BlockResult, "lost" | "read">;
 
 /** Finds the zero units, hashes the rest and packs it. */
-function scan(
-  order: BlockOrder,
-  plain: Uint8Array<ArrayBuffer>,
-  kernels: Kernels,
-  codecs: Codecs,
-  allocate: (bytes: number) => Uint8Array<ArrayBuffer>,
-): Scanned {
+function scan(order: BlockOrder, plain: Uint8Array<ArrayBuffer>, kernels: Kernels, codecs: Codecs, allocate: Room): Scanned {
   const hashAt: number[] = [];
   const hashes = new Uint8Array(order.hash ? Math.ceil(plain.length / PIECE) * 32 : 0);
   const units = new UnitList(order, plain, allocate);
@@ -170,6 +177,10 @@ function scan(
     const length = Math.min(order.grain, order.diskSize - start);
     const padded = Math.ceil(length / order.unit) * order.unit;
     const from = i * order.grain;
+    if (!order.hash && order.encoding === null) {
+      if (order.units) units.addPlain(start / order.unit, from, padded);
+      return;
+    }
     kernels.input.set(plain.subarray(from, from + padded));
     if (order.hash) hashGrain(start, length, order.diskSize, kernels, hashAt, hashes);
     if (order.units) units.addGrain(start / order.unit, from, padded, kernels, codecs);
@@ -205,10 +216,17 @@ class UnitList {
   readonly #packed: number[] = [];
   #end = 0;
 
-  constructor(order: BlockOrder, plain: Uint8Array<ArrayBuffer>, allocate: (bytes: number) => Uint8Array<ArrayBuffer>) {
+  constructor(order: BlockOrder, plain: Uint8Array<ArrayBuffer>, allocate: Room) {
     this.#order = order;
     this.#plain = plain;
     this.#out = order.encoding === null ? plain : allocate(packedBound(order.grains.length * order.grain, order.unit));
+  }
+
+  /** The grain's bytes lie at `from` of the gathered bytes. */
+  addPlain(firstUnit: number, from: number, padded: number): void {
+    const { unit } = this.#order;
+    for (let at = from, index = firstUnit; at < from + padded; at += unit, index++)
+      if (!isZero(this.#plain, at, at + unit)) this.#push(index, at, unit, 0);
   }
 
   /** The grain's bytes lie in `kernels.input` and at `from` of the gathered bytes. */

@@ -1,12 +1,12 @@
 import { checkRange } from "../core/bytes.ts";
 import { fromPlainError, toPlainError } from "../core/errors.ts";
 import type { Origin } from "../core/model.ts";
-import { createProcessor, type Sources } from "./processor.ts";
+import { createProcessor, type Room, type Sources } from "./processor.ts";
 import type { FromWorker, Supply, ToWorker } from "./protocol.ts";
 
-/** A file that a worker has opened for itself. `read` gives exactly the bytes asked for, which lie inside the file. */
+/** A file that a worker has opened for itself. `read` gives exactly the bytes asked for, which lie inside the file; in `room(length)` where it can. */
 export interface WorkerFile {
-  read(at: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  read(at: number, length: number, room: Room): Promise<Uint8Array<ArrayBuffer>>;
   close(): void;
 }
 /** Turns an origin's handle into a file, or throws a DiskError; the platform's part of a block worker. */
@@ -31,13 +31,13 @@ export function serveBlocks(
 
   const reader = (supplies: readonly Supply[]): Sources => ({
     nameOf: (source) => attached.get(source)?.name,
-    async read(source, at, length) {
+    async read(source, at, length, room) {
       const entry = attached.get(source);
       if (entry === undefined) throw new Error(`source ${source} is not attached`);
-      if (entry.origin === null) return supplied(supplies, source, at, length);
+      if (entry.origin === null) return supplied(supplies, source, at, length, room);
       checkRange(entry, at, length);
       entry.file ??= openHandle(entry.origin.handle, entry.name);
-      return entry.file.read(entry.origin.at + at, length);
+      return entry.file.read(entry.origin.at + at, length, room);
     },
   });
   const carryOut = async (message: Extract<ToWorker, { type: "order" }>): Promise<void> => {
@@ -68,9 +68,11 @@ export function serveBlocks(
   };
 }
 
-function supplied(supplies: readonly Supply[], source: number, at: number, length: number): Uint8Array<ArrayBuffer> {
+function supplied(supplies: readonly Supply[], source: number, at: number, length: number, room: Room): Uint8Array<ArrayBuffer> {
   const supply = supplies.find((s) => s.source === source && s.at <= at && at + length <= s.at + s.length);
   if (supply === undefined) throw new Error(`bytes ${at}+${length} of source ${source} were not supplied`);
   if (!(supply.content instanceof Uint8Array)) throw fromPlainError(supply.content);
-  return supply.content.slice(at - supply.at, at - supply.at + length);
+  const bytes = room(length);
+  bytes.set(supply.content.subarray(at - supply.at, at - supply.at + length));
+  return bytes;
 }

@@ -1,3 +1,4 @@
+import { isZero } from "../core/bytes.ts";
 import type { Write } from "../core/target.ts";
 
 /** Pieces this large are not copied together: the call costs less than the copy. */
@@ -74,13 +75,4 @@ export function* withoutZeros(writes: Iterable<Write>): Generator<Write> {
     }
     if (start < bytes.length) yield { ...write, at: at + start, bytes: bytes.subarray(start) };
   }
-}
-
-function isZero(bytes: Uint8Array, from: number, end: number): boolean {
-  if (bytes[from] !== 0) return false;
-  const aligned = (bytes.byteOffset + from) % 8 === 0 && (end - from) % 8 === 0;
-  if (!aligned) return bytes.subarray(from, end).every((byte) => byte === 0);
-  const words = new Float64Array(bytes.buffer, bytes.byteOffset + from, (end - from) / 8);
-  for (let i = 0; i < words.length; i++) if (!Object.is(words[i], 0)) return false;
-  return true;
 }

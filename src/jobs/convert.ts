@@ -16,6 +16,7 @@ import { type Survey, survey } from "./survey.ts";
 import { createMeasure, lossesOf, readOptions, targetOf, withoutSums } from "./target.ts";
 import { openWritten, verifyImage } from "./verify.ts";
 import { blockOrders, MIN_GRAIN, ORDER_BYTES } from "./walk.ts";
+import { createWriteBehind, MOST_UNDER_WAY } from "./write-behind.ts";
 
 export interface ConvertRequest {
   readonly format: string;
@@ -120,7 +121,7 @@ export async function planConvert(
     survey: mapped,
     outputBytes: measured.written,
     logicalBytes: measured.sizes.reduce((sum, size) => sum + size, 0),
-    memoryBytes: pool.credits * 2 * ORDER_BYTES + (pool.credits / 2) * WORKER_BYTES + TABLE_BYTES,
+    memoryBytes: (pool.credits * 2 + MOST_UNDER_WAY) * ORDER_BYTES + (pool.credits / 2) * WORKER_BYTES + TABLE_BYTES,
     losses,
     qemuArguments: blocked ? null : target.qemuArguments(spec),
   };
@@ -265,10 +266,11 @@ async function writeImage(
   const lost: LostRange[] = [];
   const onLost = salvage ? (range: LostRange) => lost.push(range) : null;
   let bytes = 0;
+  const behind = createWriteBehind(sink);
   const carryOut = async (writes: Iterable<Write>): Promise<void> => {
     for (const write of coalesce(writer.sequential ? writes : withoutZeros(writes))) {
       signal.throwIfAborted();
-      await sink.write(write.file, write.at, write.bytes);
+      await behind.add(write);
       bytes += write.bytes.length;
     }
   };
@@ -295,17 +297,27 @@ async function writeImage(
       for (const range of result.lost) lost.push(range);
       if (units === null) await carryOut(unitWrites(writer, result));
       else for await (const writes of units.writes(result)) await carryOut(writes);
-      pool.release(result.buffer);
+      void behind.settled().then(() => pool.release(result.buffer));
       done += work.dataBytes;
       report({ phase: "read", done, total, position: (work.order.grains[work.order.grains.length - 1] as number) + work.order.grain });
     }
+    if (units !== null) for await (const writes of units.rest()) await carryOut(writes);
+    const { writes, sizes } = writer.end(hashed ? digest.identity(plan.spec.identity, ports.compute.hash("sha256")) : undefined);
+    await carryOut(writes);
+    await behind.end();
+    return {
+      unit: writer.unit,
+      sizes,
+      logicalBytes: sizes.reduce((sum, size) => sum + size, 0),
+      bytes,
+      digest,
+      hash,
+      lost: joinLost(lost),
+    };
   } finally {
     attached.detach();
+    await behind.settled(); // the sink is not closed under a write
   }
-  if (units !== null) for await (const writes of units.rest()) await carryOut(writes);
-  const { writes, sizes } = writer.end(hashed ? digest.identity(plan.spec.identity, ports.compute.hash("sha256")) : undefined);
-  await carryOut(writes);
-  return { unit: writer.unit, sizes, logicalBytes: sizes.reduce((sum, size) => sum + size, 0), bytes, digest, hash, lost: joinLost(lost) };
 }
 
 /** In the order of the disk; neighbours with one reason become one range. */

@@ -17,6 +17,7 @@ export function memorySink(names: readonly string[], tamper: (files: readonly Sp
       return ended;
     },
     async write(file, at, bytes) {
+      await new Promise(setImmediate); // as late as a real one, so that a buffer used again too early shows
       (files[file] as SparseFile).write(at, bytes);
     },
     async close(sizes) {

@@ -9,7 +9,7 @@ import { reasonOf } from "./file-source.ts";
 function openPath(handle: unknown, name: string): WorkerFile {
   const fd = openForReading(handle as string, name);
   return {
-    read: (at, length) => readAll(fd, name, at, length),
+    read: (at, length, room) => readAll(fd, name, at, room(length)),
     close: () => closeSync(fd),
   };
 }
@@ -22,8 +22,8 @@ function openForReading(path: string, name: string): number {
   }
 }
 
-async function readAll(fd: number, name: string, at: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(length);
+async function readAll(fd: number, name: string, at: number, bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const { length } = bytes;
   for (let done = 0; done < length; ) {
     const count = await new Promise<number>((resolve, reject) => {
       readFd(fd, bytes, done, length - done, at + done, (cause, n) => {
