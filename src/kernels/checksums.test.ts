@@ -12,8 +12,8 @@ const libraryCrc32c = await createCRC32(0x82f63b78);
 const libraryAdler32 = await createAdler32();
 
 const CHECKSUMS = [
-  ["crc32", (bytes: Uint8Array) => kernels.crc32(bytes), libraryCrc32, "cbf43926"],
-  ["crc32c", (bytes: Uint8Array) => kernels.crc32c(bytes), libraryCrc32c, "e3069283"],
+  ["crc32", (bytes: Uint8Array, seed?: number) => kernels.crc32(bytes, seed), libraryCrc32, "cbf43926"],
+  ["crc32c", (bytes: Uint8Array, seed?: number) => kernels.crc32c(bytes, seed), libraryCrc32c, "e3069283"],
   ["adler32", (bytes: Uint8Array) => kernels.adler32(bytes), libraryAdler32, "091e01de"],
 ] as const;
 
@@ -44,6 +44,28 @@ describe.each(CHECKSUMS)("%s", (_name, kernel, library, check) => {
     for (let shift = 0; shift < 17; shift++) {
       kernels.input.set(data, shift);
       expect(kernel(kernels.input.subarray(shift, shift + data.length))).toBe(kernel(data));
+    }
+  });
+});
+
+describe.each(CHECKSUMS.slice(0, 2))("%s of long inputs", (_name, kernel, library) => {
+  // Folding begins at 8 KiB, goes on by 16 KiB, in groups of 64 bytes, and leaves the last 3.3 KiB or a little more.
+  const edges = [8192, 16_384, 16_384 + 3264, 16_384 + 3392, 32_768 + 3264, 32_768 + 3392, 65_536];
+  const lengths = edges.flatMap((edge) => [edge - 65, edge - 64, edge - 1, edge, edge + 1, edge + 15, edge + 63, edge + 64]);
+  it.each([noise, (length: number) => new Uint8Array(length)])("equals the library's, in one part and in two", (make) => {
+    for (const length of lengths) {
+      const data = make(length);
+      const expected = library.init().update(data).digest("hex");
+      expect(hex(kernel(data))).toBe(expected);
+      for (const cut of [1, 9000, length - 8192]) expect(hex(kernel(data.subarray(cut), kernel(data.subarray(0, cut))))).toBe(expected);
+    }
+  });
+  it("one bit, at any distance from the end", () => {
+    const data = new Uint8Array(24_000);
+    for (let at = 0; at < data.length; at += 37) {
+      data[at] = 1 << (at % 8);
+      expect(hex(kernel(data))).toBe(library.init().update(data).digest("hex"));
+      data[at] = 0;
     }
   });
 });

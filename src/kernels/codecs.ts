@@ -4,9 +4,7 @@ import type { Encoding } from "../core/target.ts";
 import { INPUT_BYTES, OUTPUT_BYTES } from "./arena.ts";
 import type { InflateFailure, Kernels } from "./index.ts";
 import { type LazyUnitCodec, loadUnitDecoder, type UnitDecoder } from "./streams/index.ts";
-import { addChecksum } from "./streams/zstd-header.ts";
-import { loadZstd, type Zstd } from "./zstd.ts";
-import { findZstdFrame } from "./zstd-frame.ts";
+import type { Zstd } from "./zstd.ts";
 
 /** Packed units ↔ plain ones. Results are views that hold until the next call of these codecs or their kernels. */
 export interface Codecs {
@@ -43,8 +41,7 @@ const FAILURES: Readonly<Record<InflateFailure, string>> = {
 };
 
 export function createCodecs(kernels: Kernels): Codecs {
-  /** `hash`: XXH64, the lower half. */
-  let zstd: (Zstd & { readonly hash: (content: Uint8Array) => number }) | null = null;
+  let zstd: Zstd | null = null;
   const readyZstd = () => {
     if (zstd === null) throw new DiskError("usage", "zstd: the codec was not made ready before its use");
     return zstd;
@@ -61,7 +58,7 @@ export function createCodecs(kernels: Kernels): Codecs {
     deflate: ({ unpacked }, packed) => inflateStream(kernels, "deflate", packed, 0, unpacked).bytes,
     zlib: ({ unpacked }, packed) => decodeZlib(kernels, packed, 0, unpacked),
     grain: (packing, packed) => decodeGrain(kernels, packing, packed),
-    zstd: ({ unpacked }, packed) => decodeZstd(readyZstd(), packed, unpacked),
+    zstd: ({ unpacked }, packed) => decodeZstd(readyZstd(), kernels, packed, unpacked),
     summed: ({ unpacked }, packed) => decodeSummed(kernels, packed, unpacked),
     fill: ({ unpacked }, packed) => fill(kernels, packed, unpacked),
     bzip2: lazily("bzip2"),
@@ -71,11 +68,7 @@ export function createCodecs(kernels: Kernels): Codecs {
   };
   return {
     async need(codec) {
-      if (codec === "zstd" && zstd === null) {
-        const { createContentHash } = await import("./streams/zstd-blocks.ts");
-        const library = await loadZstd((packed, bytes) => inflateStream(kernels, "deflate", packed, 0, bytes).bytes.slice());
-        zstd = { ...library, hash: createContentHash() };
-      }
+      if (codec === "zstd") zstd ??= (await import("./zstd.ts")).createZstd();
       if (isLazy(codec) && !loaded.has(codec)) loaded.set(codec, await loadUnitDecoder(codec));
     },
     decode(packing, packed, place = {}) {
@@ -95,13 +88,10 @@ export function createCodecs(kernels: Kernels): Codecs {
       const room = encoding.keep === "smaller" ? length - 1 : OUTPUT_BYTES;
       if (encoding.codec === "zstd") {
         const unit = kernels.input.subarray(at, at + length);
-        const { compress, hash } = readyZstd();
-        const packed = compress(unit);
-        if (packed.length > room) return null;
-        if (encoding.keep === "smaller") return packed;
         // A unit that is always kept is a frame of a file that other programs unpack: they can tell whether it is sound.
-        kernels.output.set(packed);
-        return addChecksum(kernels.output, packed.length, hash(unit));
+        if (encoding.keep !== "smaller") return readyZstd().compressWithChecksum(unit, kernels.output);
+        const packed = readyZstd().compress(unit);
+        return packed.length > room ? null : packed;
       }
       if (encoding.codec === "zlib") return encodeZlib(kernels, encoding, at, length, room);
       if (encoding.codec === "deflate-part") return encodePart(kernels, encoding, at, length, room);
@@ -186,14 +176,9 @@ function decodeGrain(kernels: Kernels, packing: Packing, packed: Uint8Array): Ui
   return decodeZlib(kernels, packed.subarray(0, GRAIN_HEADER_BYTES + size), GRAIN_HEADER_BYTES, packing.unpacked);
 }
 
-function decodeZstd(zstd: Zstd, packed: Uint8Array, unpacked: number): Uint8Array {
-  const { start, end, contentSize } = findZstdFrame(packed);
-  if (contentSize !== null && contentSize !== unpacked)
-    throw new DiskError("corrupt", `zstd: Frame_Content_Size is ${contentSize}, expected ${unpacked}`, { at: start });
-  if (end - start > INPUT_BYTES) throw new DiskError("limit", `zstd: the frame is longer than ${INPUT_BYTES} bytes`, { at: start });
-  const bytes = zstd.decompress(packed.subarray(start, end), unpacked);
-  if (bytes === null)
-    throw new DiskError("corrupt", `zstd: the compressed data is damaged or does not hold exactly ${unpacked} bytes`, { at: start });
+function decodeZstd(zstd: Zstd, kernels: Kernels, packed: Uint8Array, unpacked: number): Uint8Array {
+  const bytes = kernels.output.subarray(0, unpacked);
+  zstd.decompress(packed, bytes);
   return bytes;
 }
 

@@ -459,6 +459,22 @@ describe("damaged streams", () => {
       expectAgreement(damaged);
     }
   });
+  it("read and write nothing past the slack, where the memory ends", () => {
+    const next = randomNumbers(77);
+    for (const [, packed] of cases) {
+      for (let round = 0; round < 20; round++) {
+        const damaged = packed.slice(0, 1 + (next() % packed.length));
+        damaged[next() % damaged.length]! ^= 1 << (next() % 8);
+        const room = next() % 4000;
+        const place = memory.length - INPUT_SLACK - damaged.length;
+        const { status } = inflate(damaged, room);
+        memory.fill(0xff, place).set(damaged, place);
+        expect(kernels.inflate(place, damaged.length, output, room)).toBe(status);
+        memory.set(damaged, input);
+        expect(kernels.inflate(input, damaged.length, memory.length - OUTPUT_SLACK - room, room)).toBe(status);
+      }
+    }
+  });
   it("bytes of no meaning", () => {
     for (let round = 1; round <= 600; round++) expectAgreement(noise(1 + (round % 90), round * 7919));
   });

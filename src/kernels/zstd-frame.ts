@@ -1,31 +1,52 @@
 import { DiskError } from "../core/errors.ts";
 import { isSkippable, u32 } from "./streams/framed-decoder.ts";
-import { BLOCK_HEADER_BYTES, CHECKSUM_BYTES, type FrameHeader, MAGIC, readBlockHeader, readFrameHeader } from "./streams/zstd-header.ts";
+import {
+  BLOCK_HEADER_BYTES,
+  BLOCK_LIMIT,
+  type BlockHeader,
+  CHECKSUM_BYTES,
+  type FrameForm,
+  type FrameHeader,
+  MAGIC,
+  readBlockHeader,
+  readFrameHeader,
+} from "./streams/zstd-header.ts";
 
-// RFC 8878. The decoder wants exactly one frame, but a cluster's bytes may run on after it: its end is found here.
+// RFC 8878. One unit is one frame, but a cluster's bytes may run on after it: its end is found here.
 
 /** Section 3.1.1.1.2: what every decoder should take, and all that one unit can use. */
 const WINDOW_LIMIT = 8 << 20;
 
-/** The place of the first frame in `bytes`, past skippable ones; `contentSize` is null when the frame does not state it. */
+interface PlacedBlock extends BlockHeader {
+  /** Place of its content. */
+  readonly at: number;
+}
+/** The first frame in some bytes, past skippable ones. */
 export interface ZstdFrame {
   readonly start: number;
   readonly end: number;
-  readonly contentSize: number | null;
+  readonly form: FrameForm;
+  readonly blocks: readonly PlacedBlock[];
+  /** Null when it has none. */
+  readonly checksum: { readonly at: number; readonly stated: number } | null;
 }
 
 /** Throws a `corrupt` or `unsupported` DiskError whose `at` is an offset into `bytes`. */
 export function findZstdFrame(bytes: Uint8Array): ZstdFrame {
   const start = skipFrames(bytes);
-  const header = readHeader(bytes, start + 4);
-  let at = start + 4 + header.length;
+  const form = readHeader(bytes, start + 4);
+  const limit = Math.min(form.window, BLOCK_LIMIT);
+  const blocks: PlacedBlock[] = [];
+  let at = start + 4 + form.length;
   for (let isLast = false; !isLast; ) {
-    const block = readBlockHeader(bytes.subarray(at), at) ?? endsInside("Block_Header", at);
+    const block = readBlockHeader(bytes.subarray(at), at, limit) ?? endsInside("Block_Header", at);
     isLast = block.isLast;
+    blocks.push({ ...block, at: at + BLOCK_HEADER_BYTES });
     at = need(bytes, at + BLOCK_HEADER_BYTES, block.packed, "Block_Content");
   }
-  if (header.checksum) at = need(bytes, at, CHECKSUM_BYTES, "Content_Checksum");
-  return { start, end: at, contentSize: header.contentSize };
+  if (!form.checksum) return { start, end: at, form, blocks, checksum: null };
+  const end = need(bytes, at, CHECKSUM_BYTES, "Content_Checksum");
+  return { start, end, form, blocks, checksum: { at, stated: u32(bytes.subarray(at)) } };
 }
 
 function endsInside(field: string, at: number): never {

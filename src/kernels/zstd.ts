@@ -1,129 +1,89 @@
-import { decodeBase64 } from "./base64.ts";
+import { ZSTD_ENCODE_BASE64 } from "../../build/zstd-encode.js";
+import { DiskError } from "../core/errors.ts";
+import { kernelModule } from "./streams/instance.ts";
+import { createContentHash, ZstdBlocks } from "./streams/zstd-blocks.ts";
+import { addChecksum } from "./streams/zstd-header.ts";
+import { findZstdFrame } from "./zstd-frame.ts";
 
-/**
- * Zstandard by the reference implementation, compiled to WASM (@bokuweb/zstd-wasm). It has a memory of its own: 16.1 MiB,
- * which is enough for units of 2 MiB both ways (measured), and never more than MEMORY_LIMIT. Results are views into it and hold until the next call.
- */
+/** Zstandard units of up to 2 MiB. */
 export interface Zstd {
-  /** One whole frame → its content; null when it is damaged or does not give exactly `unpacked` bytes. */
-  decompress(frame: Uint8Array, unpacked: number): Uint8Array | null;
-  /** One frame that states its content size. The same bytes for the same input, whatever came before. */
-  compress(bytes: Uint8Array): Uint8Array;
+  /**
+   * The first frame in `packed`, whatever follows it → `output`, which it fills exactly; its checksum is verified if it has one.
+   * Throws a `corrupt` or `unsupported` DiskError whose `at` is an offset in `packed`.
+   */
+  decompress(packed: Uint8Array, output: Uint8Array): void;
+  /** One frame that states its content size. A view that holds until the next call. The same bytes for the same unit, whatever came before. */
+  compress(unit: Uint8Array): Uint8Array;
+  /** The same with a checksum of the content, in `output`. */
+  compressWithChecksum(unit: Uint8Array, output: Uint8Array): Uint8Array;
 }
 
-const LEVEL = 3;
-const PAGE = 1 << 16;
-const MEMORY_LIMIT = 64 << 20;
-const NO_DICTIONARY = 0;
-
-/** The package exports its functions under one-letter names; their C names follow. */
-interface Exports {
-  /** memory */
-  readonly f: WebAssembly.Memory;
-  /** __wasm_call_ctors */
-  g(): void;
-  /** ZSTD_isError */
-  h(code: number): number;
-  /** ZSTD_compressBound */
-  i(size: number): number;
-  /** ZSTD_createCCtx */
-  j(): number;
-  /** ZSTD_compress_usingDict */
-  l(
-    context: number,
-    to: number,
-    room: number,
-    from: number,
-    length: number,
-    dictionary: number,
-    dictionaryLength: number,
-    level: number,
-  ): number;
-  /** ZSTD_createDCtx */
-  n(): number;
-  /** ZSTD_decompress_usingDict */
-  q(context: number, to: number, room: number, from: number, length: number, dictionary: number, dictionaryLength: number): number;
-  /** malloc */
-  s(size: number): number;
-  /** free */
-  t(place: number): void;
+/** What each does is stated in `assembly/zstd-encode/`; places are offsets into the memory. */
+interface EncoderExports {
+  heapBase(): number;
+  zstdEncode(input: number, length: number, output: number): number;
+  zstdRoom(length: number): number;
 }
 
-function instantiate(bytes: Uint8Array<ArrayBuffer>): Exports {
-  const stop = () => {
-    throw new Error("zstd: the library aborted");
-  };
-  let memory: WebAssembly.Memory;
-  const resizeHeap = (wanted: number): number => {
-    const size = wanted >>> 0;
-    if (size > MEMORY_LIMIT) return 0;
-    memory.grow(Math.ceil((size - memory.buffer.byteLength) / PAGE));
-    return 1;
-  };
-  // proc_exit, runtime_keepalive_clear, abort, setitimer, emscripten_resize_heap; the timer is part of exit() and never set.
-  const a = { a: stop, b: () => undefined, c: stop, d: () => 0, e: resizeHeap };
-  const exports = new WebAssembly.Instance(new WebAssembly.Module(bytes), { a }).exports as unknown as Exports;
-  memory = exports.f;
-  exports.g();
-  return exports;
-}
+/** May be read behind the unit. */
+const SLACK = 16;
 
-/**
- * Fetches nothing: the library is part of the program, in a module of its own that loads when first asked for.
- * It is packed there; `inflate`: a raw DEFLATE stream → exactly so many bytes, the caller's own.
- */
-export async function loadZstd(inflate: (packed: Uint8Array, bytes: number) => Uint8Array<ArrayBuffer>): Promise<Zstd> {
-  const { ZSTD_BASE64, ZSTD_BYTES } = await import("../../build/zstd.js");
-  return createZstd(instantiate(inflate(decodeBase64(ZSTD_BASE64), ZSTD_BYTES)));
-}
+const instantiate = kernelModule<EncoderExports>(ZSTD_ENCODE_BASE64);
 
-interface Buffer {
-  place: number;
-  size: number;
-}
-
-function createZstd(zstd: Exports): Zstd {
-  const checked = (place: number): number => {
-    if (place === 0) throw new Error("zstd: out of memory");
-    return place;
+/** Memory: what the largest unit took, and 1 MiB for each direction that is used. */
+export function createZstd(): Zstd {
+  let blocks: ZstdBlocks | undefined;
+  let encoder: ((unit: Uint8Array) => Uint8Array) | undefined;
+  let hash: ((message: Uint8Array) => number) | undefined;
+  const compress = (unit: Uint8Array): Uint8Array => {
+    encoder ??= createEncoder();
+    return encoder(unit);
   };
-  const source: Buffer = { place: 0, size: 0 };
-  const target: Buffer = { place: 0, size: 0 };
-  /** Kept between calls, and grown to the next power of two when too small. */
-  const reserve = (buffer: Buffer, size: number): number => {
-    if (buffer.size < size) {
-      if (buffer.size > 0) zstd.t(buffer.place);
-      buffer.size = 0;
-      const rounded = 2 ** Math.ceil(Math.log2(Math.max(size, PAGE)));
-      buffer.place = checked(zstd.s(rounded));
-      buffer.size = rounded;
-    }
-    return buffer.place;
-  };
-  const load = (bytes: Uint8Array): number => {
-    const place = reserve(source, bytes.length);
-    new Uint8Array(zstd.f.buffer).set(bytes, place);
-    return place;
-  };
-  let compressor = 0;
-  let decompressor = 0;
-
   return {
-    decompress(frame, unpacked) {
-      if (decompressor === 0) decompressor = checked(zstd.n());
-      const from = load(frame);
-      const to = reserve(target, unpacked);
-      const made = zstd.q(decompressor, to, unpacked, from, frame.length, NO_DICTIONARY, 0) >>> 0;
-      return zstd.h(made) !== 0 || made !== unpacked ? null : new Uint8Array(zstd.f.buffer, to, made);
+    decompress(packed, output) {
+      blocks ??= new ZstdBlocks();
+      decompress(blocks, packed, output);
     },
-    compress(bytes) {
-      if (compressor === 0) compressor = checked(zstd.j());
-      const room = zstd.i(bytes.length);
-      const from = load(bytes);
-      const to = reserve(target, room);
-      const made = zstd.l(compressor, to, room, from, bytes.length, NO_DICTIONARY, 0, LEVEL) >>> 0;
-      if (zstd.h(made) !== 0) throw new Error("zstd: compression failed");
-      return new Uint8Array(zstd.f.buffer, to, made);
+    compress,
+    compressWithChecksum(unit, output) {
+      hash ??= createContentHash();
+      const frame = compress(unit);
+      output.set(frame);
+      return addChecksum(output, frame.length, hash(unit));
     },
   };
+}
+
+function createEncoder(): (unit: Uint8Array) => Uint8Array {
+  const { exports, base, reserve } = instantiate();
+  return (unit) => {
+    const output = base + unit.length + SLACK;
+    const memory = reserve(unit.length + SLACK + exports.zstdRoom(unit.length));
+    memory.set(unit, base);
+    return memory.subarray(output, output + exports.zstdEncode(base, unit.length, output));
+  };
+}
+
+function decompress(decoder: ZstdBlocks, packed: Uint8Array, output: Uint8Array): void {
+  const { start, form, blocks, checksum } = findZstdFrame(packed);
+  const expected = output.length;
+  if (form.contentSize !== null && form.contentSize !== expected)
+    throw new DiskError("corrupt", `zstd: Frame_Content_Size is ${form.contentSize}, expected ${expected}`, { at: start });
+  decoder.startFrame(form);
+  let made = 0;
+  for (const { at, type, size, packed: length } of blocks) {
+    decoder.take(packed.subarray(at, at + length));
+    const damage = decoder.decode(type, size);
+    if (damage !== null) throw new DiskError("corrupt", `zstd: ${damage}`, { at });
+    if (decoder.pending > expected - made)
+      throw new DiskError("corrupt", `zstd: the compressed data holds more than the expected ${expected} bytes`, { at });
+    made += decoder.give(output.subarray(made));
+  }
+  if (made < expected) throw new DiskError("corrupt", `zstd: the compressed data holds ${made} bytes, expected ${expected}`, { at: start });
+  if (checksum !== null && checksum.stated !== decoder.checksum)
+    throw new DiskError(
+      "corrupt",
+      `zstd: Content_Checksum is 0x${checksum.stated.toString(16)}, but the content gives 0x${decoder.checksum.toString(16)}`,
+      { at: checksum.at },
+    );
 }

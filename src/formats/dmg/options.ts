@@ -1,3 +1,4 @@
+import { EFFORT_OPTION } from "../../core/effort-option.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { Compute } from "../../core/ports.ts";
 import type { ImageWriter, Loss, TargetFormat, TargetSpec } from "../../core/target.ts";
@@ -7,6 +8,7 @@ import { CHUNK_BYTES, DmgWriter, MOST_CHUNKS, MOST_QEMU_CHUNKS } from "./writer.
 
 export const target: TargetFormat = {
   options: [
+    EFFORT_OPTION,
     {
       name: "id",
       label: "Segment id",

@@ -1,6 +1,7 @@
+import { wantsSmall } from "../../core/effort-option.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { Compute } from "../../core/ports.ts";
-import type { Block, ImageWriter, TargetSpec, Write } from "../../core/target.ts";
+import type { Block, Encoding, ImageWriter, TargetSpec, Write } from "../../core/target.ts";
 import { encodeBase64 } from "./base64.ts";
 import {
   CHECKSUM_CRC32,
@@ -91,7 +92,7 @@ PLST.set([1, 0, 1], 517);
 export class DmgWriter implements ImageWriter {
   readonly unit = CHUNK_BYTES;
   readonly files: readonly string[];
-  readonly encoding = { codec: "zlib", window: 32768, keep: "smaller", cut: true } as const;
+  readonly encoding: Encoding;
   readonly sequential = true;
   readonly #spec: TargetSpec;
   readonly #segmentId: Uint8Array;
@@ -106,6 +107,7 @@ export class DmgWriter implements ImageWriter {
 
   constructor(spec: TargetSpec, segmentId: Uint8Array, compute: Compute) {
     this.#spec = spec;
+    this.encoding = { codec: "zlib", window: 32768, small: wantsSmall(spec), keep: "smaller", cut: true };
     this.#segmentId = segmentId;
     this.#compute = compute;
     this.files = [spec.name];

@@ -1,4 +1,5 @@
 import { backingLosses, backingName } from "../../core/backing-file.ts";
+import { EFFORT_OPTION, wantsSmall } from "../../core/effort-option.ts";
 import { plainName } from "../../core/file-name.ts";
 import type { Base, Loss, TargetOption, TargetSpec } from "../../core/target.ts";
 import { sectorLosses, wholeSectors } from "../../core/whole-sectors.ts";
@@ -21,6 +22,7 @@ export const OPTIONS: readonly TargetOption[] = [
     ],
     initial: "off",
   },
+  EFFORT_OPTION,
   {
     name: "compat",
     label: "Version",
@@ -84,6 +86,8 @@ export interface Layout {
   readonly clusterBits: number;
   readonly clusterSize: number;
   readonly compression: "off" | "deflate" | "zstd";
+  /** `Encoding.small`. */
+  readonly small: boolean;
   readonly extendedL2: boolean;
   readonly refcountBits: number;
   readonly l2EntryBytes: 8 | 16;
@@ -116,6 +120,7 @@ export function layoutOf(spec: TargetSpec): Layout {
     clusterBits: Math.log2(clusterSize),
     clusterSize,
     compression: compression === "deflate" || compression === "zstd" ? compression : "off",
+    small: wantsSmall(spec),
     extendedL2,
     refcountBits: Number(option("refcount_bits")),
     l2EntryBytes,

@@ -38,7 +38,7 @@ class Qcow2Writer implements ImageWriter {
     this.unit = layout.clusterSize;
     this.files = layout.dataFile === null ? [name] : [name, layout.dataFile];
     // QEMU inflates with a window of 2^12 bytes, whatever the cluster size.
-    this.encoding = layout.compression === "off" ? null : { codec: layout.compression, window: 4096, keep: "smaller" };
+    this.encoding = layout.compression === "off" ? null : { codec: layout.compression, window: 4096, small: layout.small, keep: "smaller" };
     this.allocator = new Allocator(layout.clusterSize, layout.refcountBits);
     this.l1 = new Float64Array(layout.l1Entries);
   }

@@ -1,4 +1,5 @@
 import { backingName } from "../../core/backing-file.ts";
+import { EFFORT_OPTION, wantsSmall } from "../../core/effort-option.ts";
 import { DiskError } from "../../core/errors.ts";
 import { plainName } from "../../core/file-name.ts";
 import { givenId, idOption } from "../../core/id-option.ts";
@@ -43,6 +44,7 @@ export const OPTIONS: readonly TargetOption[] = [
     ],
     initial: "monolithicSparse",
   },
+  EFFORT_OPTION,
   {
     name: "adapter_type",
     label: "Disk controller",
@@ -94,6 +96,8 @@ export interface VmdkSpec {
   readonly isCidGiven: boolean;
   readonly identity: Uint8Array;
   readonly zeroedGrains: boolean;
+  /** `Encoding.small`; means something for streams. */
+  readonly small: boolean;
   /** In lower case; null: none. */
   readonly uuid: string | null;
   /** Of a delta link: the base's content ID, and its file name as a hint; QEMU reads that as it reads a backing file's. */
@@ -139,6 +143,7 @@ export function readSpec(spec: TargetSpec): VmdkSpec {
     isCidGiven: cid !== "",
     identity: spec.identity,
     zeroedGrains: option(spec, "zeroed_grain") === "on",
+    small: wantsSmall(spec),
     uuid: givenId(spec) || null,
     parent: spec.base === undefined ? null : { cid: Number.parseInt(spec.base.identity ?? "", 16), name: backingName(spec.base) },
   };

@@ -1,5 +1,5 @@
 import { DiskError } from "../../core/errors.ts";
-import type { Block, ImageWriter, Write } from "../../core/target.ts";
+import type { Block, Encoding, ImageWriter, Write } from "../../core/target.ts";
 import { DESCRIPTOR_SECTORS, embeddedDescriptor, GRAIN, MOST_FILE_SECTORS, type VmdkSpec } from "./options.ts";
 import {
   COMPRESSION_DEFLATE,
@@ -32,7 +32,7 @@ const GRAIN_SECTORS = GRAIN / SECTOR;
 export class StreamWriter implements ImageWriter {
   readonly unit = GRAIN;
   readonly files: readonly string[];
-  readonly encoding = { codec: "zlib", window: 32768, keep: "always" } as const;
+  readonly encoding: Encoding;
   readonly sequential = true;
   readonly #spec: VmdkSpec;
   readonly #descriptor: Uint8Array;
@@ -44,6 +44,7 @@ export class StreamWriter implements ImageWriter {
 
   constructor(spec: VmdkSpec) {
     this.#spec = spec;
+    this.encoding = { codec: "zlib", window: 32768, small: spec.small, keep: "always" };
     this.#descriptor = embeddedDescriptor(spec, "RDONLY");
     this.files = [spec.name];
     this.#directory = new Uint32Array(Math.ceil((spec.sectors * SECTOR) / (GRAIN * GTES_PER_GT)));

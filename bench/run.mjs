@@ -1,0 +1,57 @@
+/**
+ * `npm run bench [-- --only=terminal,growth,scaling,kernels,page --pairs=5 --folder=DIR --input=FILE]`: all benches, and docs/benchmarks.md
+ * from what they printed. Parts that are not run keep their numbers of the last time, with their date. Let nothing else run meanwhile.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
+import { report } from "./report.mjs";
+import { benchFolder, givenOptions, readyInput } from "./setting.mjs";
+
+const PARTS = {
+  kernels: async (setting) => (await import("./kernels.mjs")).benchKernels(setting),
+  terminal: async (setting) => (await import("./terminal.mjs")).benchTerminal(setting),
+  growth: async (setting) => (await import("./growth.mjs")).benchGrowth(setting),
+  scaling: async (setting) => (await import("./scaling.mjs")).benchScaling(setting),
+  page: async (setting) => (await import("./page.mjs")).benchPage(setting),
+};
+
+const root = join(import.meta.dirname, "..");
+const kept = join(root, "build/bench");
+const given = givenOptions();
+const only = given.only?.split(",") ?? Object.keys(PARTS);
+const unknown = only.filter((name) => !(name in PARTS));
+if (unknown.length > 0) throw new Error(`--only=${unknown.join(",")}: the parts are ${Object.keys(PARTS).join(", ")}`);
+const folder = benchFolder(given);
+const setting = { pairs: Number(given.pairs ?? 5), folder, input: readyInput(given, folder) };
+
+const firstLine = (command, ...words) => {
+  try {
+    return execFileSync(command, words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).split("\n")[0];
+  } catch {
+    return `${command}: not installed`;
+  }
+};
+const machine = {
+  date: new Date().toISOString().slice(0, 10),
+  processor: `${cpus().length} cores, ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB`,
+  versions: [process.version.replace("v", "Node "), firstLine("qemu-img", "--version"), firstLine("chromium", "--version")],
+  commit: firstLine("git", "-C", root, "rev-parse", "--short", "HEAD"),
+};
+
+mkdirSync(kept, { recursive: true });
+for (const name of only) {
+  console.log(`— ${name}`);
+  const results = await PARTS[name](setting);
+  writeFileSync(join(kept, `${name}.json`), JSON.stringify({ machine, pairs: setting.pairs, results }));
+}
+const parts = Object.keys(PARTS).flatMap((name) => {
+  try {
+    return [[name, JSON.parse(readFileSync(join(kept, `${name}.json`), "utf8"))]];
+  } catch {
+    return []; // never run here
+  }
+});
+writeFileSync(join(root, "docs/benchmarks.md"), report(Object.fromEntries(parts)));
+console.log("docs/benchmarks.md is written");
