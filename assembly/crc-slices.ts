@@ -1,5 +1,13 @@
-// Reflected CRC-32 by slicing: 16 tables, table k advances a byte over k further zero bytes
-// (Kounavis, Berry: "Novel Table Lookup-Based Algorithms for High-Performance CRC Generation").
+// Reflected CRC-32, in two ways.
+//
+// Slicing: 16 tables, table k advances a byte over k further zero bytes (Kounavis, Berry: "Novel Table Lookup-Based
+// Algorithms for High-Performance CRC Generation").
+//
+// Folding, for long inputs: if the polynomial divides 1 + x^a + x^b + …, it also divides 1 + y^a + y^b + … for y = x^128,
+// as squaring a polynomial over GF(2) doubles its exponents and does nothing else. So a vector of 16 bytes may be replaced
+// by the same vector added (exclusive or) to those that follow at certain distances, which changes no CRC: no tables, no
+// shifts, whole vectors only. What is left in the end are the last vectors, as many as the greatest distance; they are sliced.
+// The distances belong to the multiple of the least degree among those of six terms (a search over pairs of exponents).
 
 const SLICES: usize = 16;
 export const TABLE_BYTES: i32 = 16 * 256 * 4;
@@ -32,7 +40,7 @@ function four(table: usize, word: u32, after: usize): u32 {
 }
 
 /** Continues `crc` (not inverted, as callers see it) over `length` bytes. */
-export function updateCrc(table: usize, ptr: usize, length: usize, crc: u32): u32 {
+function sliceCrc(table: usize, ptr: usize, length: usize, crc: u32): u32 {
   const end = ptr + length;
   const wide = ptr + (length & ~15);
   crc = ~crc;
@@ -49,4 +57,52 @@ export function updateCrc(table: usize, ptr: usize, length: usize, crc: u32): u3
     ptr++;
   }
   return ~crc;
+}
+
+const GROUP: usize = 64; // folded at a time; all distances are longer
+const HISTORY: usize = 4096; // room for the longest distance
+const BLOCK: usize = 16384; // folded before the history is moved to its start
+const LONG: usize = 8192; // worth folding
+/** Vectors that were folded: `HISTORY` bytes, and behind them up to `BLOCK` that are being added. */
+const FOLDED: usize = memory.data(HISTORY + BLOCK, 16);
+const CURRENT: usize = FOLDED + HISTORY;
+/** The last vectors. */
+const REST: usize = memory.data(HISTORY, 16);
+
+/**
+ * `length` bytes (a multiple of GROUP) at `ptr`, with what comes from the vectors in FOLDED at the five distances before
+ * CURRENT and so on, → `to`.
+ */
+function fold(ptr: usize, length: usize, to: usize, a: usize, b: usize, c: usize, d: usize, e: usize): void {
+  for (let at: usize = 0; at < length; at += GROUP) {
+    const place = CURRENT + at;
+    for (let i: usize = 0; i < GROUP; i += 16) {
+      const near = v128.xor(v128.load(place - a + i), v128.xor(v128.load(place - b + i), v128.load(place - c + i)));
+      const far = v128.xor(v128.load(place - d + i), v128.load(place - e + i));
+      v128.store(to + at + i, v128.xor(v128.xor(v128.load(ptr + at + i), far), near));
+    }
+  }
+}
+
+/**
+ * Continues `crc` (not inverted, as callers see it) over `length` bytes. The distances are those of the polynomial, in
+ * bytes, ascending, from GROUP to HISTORY.
+ */
+export function updateCrc(table: usize, ptr: usize, length: usize, crc: u32, a: usize, b: usize, c: usize, d: usize, e: usize): u32 {
+  if (length < LONG) return sliceCrc(table, ptr, length, crc);
+  const rest = (e + GROUP - 1) & ~(GROUP - 1);
+  let left = (length - rest) & ~(GROUP - 1);
+  const after = length - rest - left;
+  memory.fill(FOLDED, 0, HISTORY);
+  store<u32>(CURRENT - e, ~crc); // what came before is added to the first four bytes
+  while (left > 0) {
+    const size = min(left, BLOCK);
+    fold(ptr, size, CURRENT, a, b, c, d, e);
+    memory.copy(FOLDED, FOLDED + size, HISTORY);
+    ptr += size;
+    left -= size;
+  }
+  memory.fill(CURRENT, 0, rest);
+  fold(ptr, rest, REST, a, b, c, d, e);
+  return sliceCrc(table, ptr + rest, after, sliceCrc(table, REST, rest, ~0));
 }

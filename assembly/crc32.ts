@@ -11,5 +11,5 @@ export function crc32(ptr: usize, length: usize, seed: u32): u32 {
     fillTables(TABLE, POLYNOMIAL);
     ready = true;
   }
-  return updateCrc(TABLE, ptr, length, seed);
+  return updateCrc(TABLE, ptr, length, seed, 17 * 16, 80 * 16, 118 * 16, 124 * 16, 203 * 16);
 }

@@ -11,5 +11,5 @@ export function crc32c(ptr: usize, length: usize, seed: u32): u32 {
     fillTables(TABLE, POLYNOMIAL);
     ready = true;
   }
-  return updateCrc(TABLE, ptr, length, seed);
+  return updateCrc(TABLE, ptr, length, seed, 65 * 16, 155 * 16, 170 * 16, 195 * 16, 209 * 16);
 }

@@ -30,11 +30,13 @@ const SHORT_REACH: u32 = 4096;
 const WORD_BYTES: u32 = 16;
 
 // How hard to search: places tried for a match, and for a longer one at the next byte; a match shorter than LAZY_BELOW gives way to
-// such a longer one; none longer than NICE is looked for. The first row is for speed, the second for small output.
-const TRIES: usize = memory.data<u16>([8, 128]);
-const LAZY_TRIES: usize = memory.data<u16>([4, 64]);
+// such a longer one if that gains more; none longer than NICE is looked for. The first row is for speed, the second for small output.
+const TRIES: usize = memory.data<u16>([8, 512]);
+const LAZY_TRIES: usize = memory.data<u16>([4, 256]);
 const LAZY_BELOW: usize = memory.data<u16>([8, 258]);
 const NICE: usize = memory.data<u16>([64, 258]);
+// The literal before a match that is put off, as a gain that the later match must have more.
+const LAZY_COST: i32 = 2;
 // After 1 << SKIP_SHIFT literals in a row every second byte is searched, then every third, and so on: data that does not
 // compress is passed quickly.
 const SKIP_SHIFT: u32 = 8;
@@ -99,7 +101,7 @@ export function findMatches(start: usize): usize {
     let match = search(at, pending >> 16, pending ? lazyTries : tries);
     let inserted = at + 1;
     if (pending) {
-      if (match) {
+      if (match && gainOf(match) > gainOf(pending) + LAZY_COST) {
         increment(LITERAL_FREQUENCIES, load<u8>(at - 1));
       } else {
         match = pending;
@@ -137,6 +139,11 @@ export function findMatches(start: usize): usize {
   }
   sequencesEnd = sequence;
   return at;
+}
+
+/** What a match saves, in quarters of a byte: four for each byte, one less for every bit of its distance. */
+function gainOf(match: u32): i32 {
+  return ((match >> 16) << 2) - (31 - clz(match & 0xffff));
 }
 
 /** Distance symbol of a distance (RFC 1951 §3.2.5): two symbols for every power of two. */

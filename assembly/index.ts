@@ -4,7 +4,7 @@ export { compare } from "./compare";
 export { crc32 } from "./crc32";
 export { crc32c } from "./crc32c";
 export { deflate, deflatePart } from "./deflate";
-export { inflate, inflateConsumed } from "./inflate";
+export { inflate, inflateConsumed, inflateReachesFar } from "./inflate";
 export { mergeLayers } from "./merge-layers";
 export { sha1Final, sha1Init, sha1Update } from "./sha1";
 export { sha256Final, sha256Init, sha256Update } from "./sha256";

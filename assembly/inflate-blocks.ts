@@ -19,14 +19,13 @@ import {
   REPEAT_ZERO_SHORT,
   setFixedLiteralLengths,
 } from "./deflate-format";
-import { bitBuffer, bitCount, refill, storeBits, takeBits, usedInput } from "./inflate-bits";
+import { bitBuffer, bitCount, inputAt, refill, storeBits, takeBits, usedInput } from "./inflate-bits";
 import {
   buildDistanceTable,
   buildLengthCodeTable,
   buildLiteralTable,
   DISTANCE_BASE_SHIFT,
   DISTANCE_CODE_SHIFT,
-  DISTANCE_EXTRA_SHIFT,
   DISTANCE_ROOT_BITS,
   DISTANCE_SUB_BITS,
   DISTANCE_TABLE,
@@ -45,7 +44,9 @@ import {
   prepareTemplates,
   subtableOf,
 } from "./inflate-tables";
-import { copyMatch, preparePatterns } from "./match-copy";
+import { copyBack, preparePatterns } from "./match-copy";
+
+const FIRST_FAR_SYMBOL: u32 = 24; // of the distance symbols: 4097 and farther (RFC 1951 §3.2.5)
 
 export const ERROR_STREAM: i32 = -1; // not a valid DEFLATE stream
 export const ERROR_INPUT: i32 = -3; // the stream needs bits beyond the end of the input
@@ -140,14 +141,32 @@ export function readDynamicTables(): i32 {
   return BLOCK_DONE;
 }
 
+/** Whether the tables read last have codes for distances beyond 4096, which streams with a shorter window never have. */
+export function hasFarDistances(): bool {
+  for (let symbol = FIRST_FAR_SYMBOL; symbol < distanceCount; symbol++) {
+    if (load<u8>(CODE_LENGTHS + literalCount + symbol)) return true;
+  }
+  return false;
+}
+
 /** The literal/length and distance code lengths, run-length coded as one sequence of `total` values. */
 function readCodeLengths(total: u32): i32 {
   let at = CODE_LENGTHS;
   const end = CODE_LENGTHS + total;
+  let buffer = bitBuffer;
+  let count = bitCount;
+  let status = BLOCK_DONE;
   while (at < end) {
-    if (!refill()) return ERROR_INPUT;
-    const entry = load<u32>(LENGTH_CODE_TABLE + (((bitBuffer as usize) & ((1 << LENGTH_CODE_BITS) - 1)) << 2));
-    takeBits(entry & 63);
+    // A code of up to 7 bits, and up to 7 more for a repeat count.
+    if (count < 14) {
+      storeBits(buffer, count, inputAt);
+      if (!refill()) return ERROR_INPUT;
+      buffer = bitBuffer;
+      count = bitCount;
+    }
+    const entry = load<u32>(LENGTH_CODE_TABLE + (((buffer as usize) & ((1 << LENGTH_CODE_BITS) - 1)) << 2));
+    buffer >>= entry as u64;
+    count -= (entry & 63) as u64;
     const symbol = entry >> PAYLOAD_SHIFT;
     if (symbol < COPY_PREVIOUS) {
       store<u8>(at, symbol);
@@ -155,23 +174,38 @@ function readCodeLengths(total: u32): i32 {
       continue;
     }
     let value: u8 = 0;
-    let repeat: u32;
+    let repeat: u32 = 3;
+    let repeatBits: u64 = 3;
     if (symbol == COPY_PREVIOUS) {
-      repeat = 3 + takeBits(2);
-      if (at == CODE_LENGTHS) return ERROR_STREAM;
+      if (at == CODE_LENGTHS) {
+        status = ERROR_STREAM;
+        break;
+      }
       value = load<u8>(at - 1);
-    } else if (symbol == REPEAT_ZERO_SHORT) {
-      repeat = 3 + takeBits(3);
-    } else {
-      repeat = 11 + takeBits(7);
+      repeatBits = 2;
+    } else if (symbol != REPEAT_ZERO_SHORT) {
+      repeat = 11;
+      repeatBits = 7;
     }
-    if (at + repeat > end) return ERROR_STREAM;
+    repeat += (buffer as u32) & ((1 << (repeatBits as u32)) - 1);
+    buffer >>= repeatBits;
+    count -= repeatBits;
+    if (at + repeat > end) {
+      status = ERROR_STREAM;
+      break;
+    }
     const run = v128.splat<u8>(value);
     for (let i: u32 = 0; i < repeat; i += 16) v128.store(at + i, run);
     at += repeat;
   }
-  return BLOCK_DONE;
+  storeBits(buffer, count, inputAt);
+  return status;
 }
+
+// The limits of decodeSymbols. They are read where they are compared: as locals they would take registers from the loop.
+const LAST_INPUT: usize = memory.data(12, 16);
+const LAST_OUTPUT: usize = LAST_INPUT + 4;
+const FIRST_OUTPUT: usize = LAST_INPUT + 8;
 
 /**
  * Decodes literals and matches up to the end of the block (RFC 1951 §3.2.3), or until more input than up to `lastInput` is
@@ -181,54 +215,58 @@ function readCodeLengths(total: u32): i32 {
  * The time of this loop is the chain "take the low bits, load the entry, shift the buffer", once per symbol. So:
  *   - the buffer stays two bits to the left, above two bits of no meaning: its masked low bits are the byte offset of a
  *     table entry, without a shift (`count` includes the two bits);
+ *   - shifts take their count modulo 64, so whole entries are subtracted from `count`: only its low six bits mean something;
  *   - offsets are made in 32 bits and entries loaded without sign, which saves two instructions of widening;
- *   - the entry after a match is loaded before the match is copied.
+ *   - an entry is loaded from the bits that are left, before new ones come in, and the one after a match before it is copied.
  *
- * A round starts with at least 54 bits, and only if neither limit was passed. It uses at most 70: two literals of 11, a
- * length of 20, a distance of 28. So it loads at most once more before the next check, from inputAt <= lastInput + 7. It
- * makes at most two literals and a match of 258, and the copy may write 31 bytes more: inside the slack.
+ * A round starts with at least 54 bits, and only if neither limit was passed. It uses at most 22 for two literals, 20 for a
+ * length, and after the second load of bits 28 for a distance. The loads are at lastInput + 7 at most; the output is two
+ * literals and a match of 258, and the copy may write 31 bytes more: inside the slack.
  */
 export function decodeSymbols(lastInput: usize, lastOutput: usize): i32 {
   const literalMask: u32 = ((1 << LITERAL_ROOT_BITS) - 1) << 2;
   const distanceMask: u32 = ((1 << DISTANCE_ROOT_BITS) - 1) << 2;
-  const first = firstOutput;
+  store<u32>(LAST_INPUT, lastInput);
+  store<u32>(LAST_OUTPUT, lastOutput);
+  store<u32>(FIRST_OUTPUT, firstOutput);
   let input = usedInput();
-  if (input > lastInput || outputAt > lastOutput) return BLOCK_PAUSED;
   let output = outputAt;
-  let status = BLOCK_DONE;
+  let status = BLOCK_PAUSED;
   let buffer = bitBuffer << 2;
   let count = (bitCount & 7) + 2;
-  buffer |= load<u64>(input) << count;
-  input += ((63 - count) >> 3) as usize;
-  count |= 56;
+  if (input <= lastInput) {
+    buffer |= load<u64>(input) << count;
+    input += ((~count >> 3) & 7) as usize;
+    count |= 56;
+  }
   let entry = load<u32>((buffer as u32) & literalMask, LITERAL_TABLE);
 
-  while (true) {
+  while (output <= load<u32>(LAST_OUTPUT)) {
+    // `input` may be up to 7 bytes past those that were used.
+    if (input > load<u32>(LAST_INPUT)) {
+      if (input - ((((count & 63) - 2) >> 3) as usize) > load<u32>(LAST_INPUT)) break;
+    }
+    buffer |= load<u64>(input) << count;
+    input += ((~count >> 3) & 7) as usize;
+    count |= 56;
     // Up to three literals per load of bits: after a third one fewer may be left than a length can take.
     if ((entry as i32) < 0) {
       store<u8>(output, entry >> LITERAL_SHIFT);
       output++;
       buffer >>= entry as u64;
-      count -= (entry & 63) as u64;
+      count -= entry as u64;
       entry = load<u32>((buffer as u32) & literalMask, LITERAL_TABLE);
       if ((entry as i32) < 0) {
         store<u8>(output, entry >> LITERAL_SHIFT);
         output++;
         buffer >>= entry as u64;
-        count -= (entry & 63) as u64;
+        count -= entry as u64;
         entry = load<u32>((buffer as u32) & literalMask, LITERAL_TABLE);
         if ((entry as i32) < 0) {
           store<u8>(output, entry >> LITERAL_SHIFT);
           output++;
           buffer >>= entry as u64;
-          count -= (entry & 63) as u64;
-          if (input - (((count - 2) >> 3) as usize) > lastInput || output > lastOutput) {
-            status = BLOCK_PAUSED;
-            break;
-          }
-          buffer |= load<u64>(input) << count;
-          input += ((63 - count) >> 3) as usize;
-          count |= 56;
+          count -= entry as u64;
           entry = load<u32>((buffer as u32) & literalMask, LITERAL_TABLE);
           continue;
         }
@@ -236,7 +274,7 @@ export function decodeSymbols(lastInput: usize, lastOutput: usize): i32 {
     }
 
     buffer >>= entry as u64;
-    count -= (entry & 63) as u64;
+    count -= entry as u64;
     let length = (entry >> LENGTH_SHIFT) as usize;
     if (length == 0) {
       let special = entry;
@@ -245,17 +283,10 @@ export function decodeSymbols(lastInput: usize, lastOutput: usize): i32 {
         const subtable = subtableOf(LITERAL_TABLE, LITERAL_ROOT_BITS, special >> PAYLOAD_SHIFT);
         special = load<u32>(subtable + ((buffer & (((1 << LITERAL_SUB_BITS) - 1) << 2)) as usize));
         buffer >>= special as u64;
-        count -= special & 63;
+        count -= special as u64;
         if ((special as i32) < 0) {
           store<u8>(output, special >> LITERAL_SHIFT);
           output++;
-          if (input - (((count - 2) >> 3) as usize) > lastInput || output > lastOutput) {
-            status = BLOCK_PAUSED;
-            break;
-          }
-          buffer |= load<u64>(input) << count;
-          input += ((63 - count) >> 3) as usize;
-          count |= 56;
           entry = load<u32>((buffer as u32) & literalMask, LITERAL_TABLE);
           continue;
         }
@@ -270,22 +301,19 @@ export function decodeSymbols(lastInput: usize, lastOutput: usize): i32 {
           buffer >>= extra;
           count -= extra;
         } else {
-          if (kind != KIND_END) status = ERROR_STREAM;
+          status = kind == KIND_END ? BLOCK_DONE : ERROR_STREAM;
           break;
         }
       }
     }
 
-    // A distance takes up to 15 bits and 13 extra bits.
-    if (count < 30) {
-      buffer |= load<u64>(input) << count;
-      input += ((63 - count) >> 3) as usize;
-      count |= 56;
-    }
     let reach = load<u32>((buffer as u32) & distanceMask, DISTANCE_TABLE);
+    buffer |= load<u64>(input) << count;
+    input += ((~count >> 3) & 7) as usize;
+    count |= 56;
     if (reach < 1 << DISTANCE_BASE_SHIFT) {
       buffer >>= reach as u64;
-      count -= reach & 63;
+      count -= reach as u64;
       if (((reach >> KIND_SHIFT) & 3) == KIND_SUBTABLE) {
         const subtable = subtableOf(DISTANCE_TABLE, DISTANCE_ROOT_BITS, reach >> PAYLOAD_SHIFT);
         reach = load<u32>(subtable + ((buffer & (((1 << DISTANCE_SUB_BITS) - 1) << 2)) as usize));
@@ -294,34 +322,22 @@ export function decodeSymbols(lastInput: usize, lastOutput: usize): i32 {
         break;
       }
     }
-    const extraMask: u64 = ((1 << ((reach >> DISTANCE_EXTRA_SHIFT) & 15)) as u64) - 1;
-    const extra = ((buffer >> ((reach >> DISTANCE_CODE_SHIFT) as u64)) >> 2) & extraMask;
-    const distance = ((reach >> DISTANCE_BASE_SHIFT) as usize) + (extra as usize);
+    const bits = buffer & (((4 as u64) << (reach as u64)) - 1);
+    const extra = (bits >> ((reach >> DISTANCE_CODE_SHIFT) as u64)) as u32;
+    const distance = ((reach >> DISTANCE_BASE_SHIFT) + extra) as usize;
     buffer >>= reach as u64;
-    count -= reach & 63;
-    if (distance > output - first) {
+    count -= reach as u64;
+    entry = load<u32>((buffer as u32) & literalMask, LITERAL_TABLE);
+    // Does not wrap around: the static data below every output is larger than any distance.
+    if (output - distance < load<u32>(FIRST_OUTPUT)) {
       status = ERROR_STREAM;
       break;
     }
-
-    const from = output - distance;
-    const end = output + length;
-    if (end > lastOutput || input - (((count - 2) >> 3) as usize) > lastInput) {
-      copyMatch(output, from, end);
-      output = end;
-      status = BLOCK_PAUSED;
-      break;
-    }
-    buffer |= load<u64>(input) << count;
-    input += ((63 - count) >> 3) as usize;
-    count |= 56;
-    entry = load<u32>((buffer as u32) & literalMask, LITERAL_TABLE);
-
-    copyMatch(output, from, end);
-    output = end;
+    copyBack(output, distance, length);
+    output += length;
   }
 
-  storeBits(buffer >> 2, count - 2, input);
+  storeBits(buffer >> 2, (count & 63) - 2, input);
   outputAt = output;
   return status;
 }

@@ -44,14 +44,13 @@ export const LENGTH_CODE_TABLE: usize = memory.data((1 << LENGTH_CODE_BITS) * 4,
 //   length     match length at bit 16, its extra bits already included in the table index
 //   special    value below 1 << 16: kind at bit 6 (0: no such code, or a symbol that must not occur), payload at bit 8
 // Entries of the distance table:
-//   distance   base at bit 17 | number of extra bits at bit 12 | length of the code alone at bit 6
-//   special    value below 1 << 17: as above
+//   distance   base at bit 16 | length of the code alone, plus 2 for the bits of no meaning in decodeSymbols, at bit 6
+//   special    as above
 const LITERAL_FLAG: u32 = 1 << 31;
 export const LITERAL_SHIFT: u32 = 8;
 export const LENGTH_SHIFT: u32 = 16;
 export const DISTANCE_CODE_SHIFT: u32 = 6;
-export const DISTANCE_EXTRA_SHIFT: u32 = 12;
-export const DISTANCE_BASE_SHIFT: u32 = 17;
+export const DISTANCE_BASE_SHIFT: u32 = 16;
 export const KIND_SHIFT: u32 = 6;
 export const PAYLOAD_SHIFT: u32 = 8;
 export const KIND_END: u32 = 1; // end of block
@@ -214,7 +213,7 @@ export function prepareTemplates(): void {
   for (let symbol: u32 = 0; symbol < DISTANCE_SYMBOLS; symbol++) {
     const extra = distanceExtra(symbol);
     const base = load<u16>(DISTANCE_BASE + (symbol << 1)) as u32;
-    store<u32>(DISTANCE_TEMPLATES + (symbol << 2), (base << DISTANCE_BASE_SHIFT) | (extra << DISTANCE_EXTRA_SHIFT) | extra);
+    store<u32>(DISTANCE_TEMPLATES + (symbol << 2), (base << DISTANCE_BASE_SHIFT) | (2 << DISTANCE_CODE_SHIFT) | extra);
   }
   for (let symbol: u32 = 0; symbol < LENGTH_CODE_SYMBOLS; symbol++) {
     store<u32>(LENGTH_CODE_TEMPLATES + (symbol << 2), symbol << PAYLOAD_SHIFT);

@@ -7,6 +7,7 @@ import {
   decodeSymbols,
   ERROR_INPUT,
   ERROR_STREAM,
+  hasFarDistances,
   moveOutput,
   outputPlace,
   prepare,
@@ -17,6 +18,7 @@ import {
 
 const ERROR_OUTPUT: i32 = -2; // the stream holds more than the output has room for
 
+let mayReachFar: bool = false;
 let inputStart: usize = 0;
 let inputEnd: usize = 0;
 let outputStart: usize = 0;
@@ -30,6 +32,7 @@ let outputEnd: usize = 0;
  */
 export function inflate(src: usize, srcLen: i32, dst: usize, dstLen: i32): i32 {
   prepare();
+  mayReachFar = false;
   inputStart = src;
   inputEnd = src + srcLen;
   outputStart = dst;
@@ -54,16 +57,24 @@ export function inflateConsumed(): i32 {
   return (min(usedInput(), inputEnd) - inputStart) as i32;
 }
 
+/** 1 if a match of the last stream may have reached back farther than 4096 bytes. */
+export function inflateReachesFar(): i32 {
+  return i32(mayReachFar);
+}
+
 /** A block that paused went beyond the input or the output, which the caller checks. */
 function decodeBlock(blockType: u32): i32 {
   if (blockType == TYPE_STORED) return copyStored();
   if (blockType == TYPE_FIXED) {
     prepareFixedTables();
+    mayReachFar = true;
     return decodeSymbols(inputEnd, outputEnd);
   }
   if (blockType == TYPE_DYNAMIC) {
     const status = readDynamicTables();
-    return status < 0 ? status : decodeSymbols(inputEnd, outputEnd);
+    if (status < 0) return status;
+    mayReachFar = mayReachFar || hasFarDistances();
+    return decodeSymbols(inputEnd, outputEnd);
   }
   return ERROR_STREAM;
 }

@@ -14,20 +14,29 @@ export function preparePatterns(): void {
 
 /** Copies from `from` to output..end and perhaps 31 bytes further; `from` lies before `output`, the two may overlap. */
 export function copyMatch(output: usize, from: usize, end: usize): void {
-  const distance = output - from;
+  copyBack(output, output - from, end - output);
+}
+
+/** The same, for those who know the distance and the length. */
+export function copyBack(output: usize, distance: usize, length: usize): void {
+  let from = output - distance;
   if (distance >= 16) {
     v128.store(output, v128.load(from));
     v128.store(output, v128.load(from, 16), 16);
-    while (output + 32 < end) {
-      output += 32;
-      from += 32;
-      v128.store(output, v128.load(from));
-      v128.store(output, v128.load(from, 16), 16);
+    if (length > 32) {
+      const end = output + length;
+      do {
+        output += 32;
+        from += 32;
+        v128.store(output, v128.load(from));
+        v128.store(output, v128.load(from, 16), 16);
+      } while (output + 32 < end);
     }
   } else {
     // The match overlaps itself: repeat its period over one vector and store that in whole periods.
     const period = v128.swizzle(v128.load(from), v128.load(PATTERN_INDEX + (distance << 4)));
     const step = load<u8>(PATTERN_STEP + distance) as usize;
+    const end = output + length;
     do {
       v128.store(output, period);
       output += step;

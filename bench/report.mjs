@@ -131,6 +131,18 @@ ${(notes ?? []).map((note) => `\n${note}\n`).join("")}
 \`npm run bench -- --only=page\` · ${setting(machine)}`;
 }
 
+/** The README's table: conversions in the terminal, as seconds and as a ratio. */
+export function shortTable({ terminal: part }) {
+  if (part === undefined) return null;
+  const rows = part.results.map(({ name, ours, theirs, ratio }) => [
+    name,
+    spread(ours).median.toFixed(1),
+    spread(theirs).median.toFixed(1),
+    ratio.toFixed(2),
+  ]);
+  return table(["2 GiB disk, 2 cores", "Spindle, s", "qemu-img, s", "ratio"], rows);
+}
+
 const SECTIONS = { terminal, growth, scaling, kernels, page };
 
 export function report(parts) {

@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
-import { report } from "./report.mjs";
+import { report, shortTable } from "./report.mjs";
 import { benchFolder, givenOptions, readyInput } from "./setting.mjs";
 
 const PARTS = {
@@ -53,5 +53,11 @@ const parts = Object.keys(PARTS).flatMap((name) => {
     return []; // never run here
   }
 });
-writeFileSync(join(root, "docs/benchmarks.md"), report(Object.fromEntries(parts)));
-console.log("docs/benchmarks.md is written");
+const measured = Object.fromEntries(parts);
+writeFileSync(join(root, "docs/benchmarks.md"), report(measured));
+const readme = join(root, "README.md");
+const [before, after] = ["<!-- benchmarks -->", "<!-- /benchmarks -->"];
+const text = readFileSync(readme, "utf8");
+const short = shortTable(measured);
+if (short !== null) writeFileSync(readme, `${text.split(before)[0]}${before}\n\n${short}\n\n${after}${text.split(after)[1]}`);
+console.log("docs/benchmarks.md and the README's table are written");

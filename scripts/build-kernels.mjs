@@ -1,5 +1,5 @@
 /**
- * assembly/*.ts → build/kernels.wasm, and as a module build/kernels.js; each folder assembly/NAME/ → build/NAME.js; zstd.wasm of @bokuweb/zstd-wasm → build/zstd.js (deflated: it is large).
+ * assembly/*.ts → build/kernels.wasm, and as a module build/kernels.js; each folder assembly/NAME/ → build/NAME.js.
  * The modules carry the bytes as base64 text: a plain import works in Node, in a bundle and in a worker
  * under `connect-src 'none'`, where nothing may be fetched. Does nothing when the inputs are unchanged.
  */
@@ -7,13 +7,11 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { deflateRawSync } from "node:zlib";
 import asc from "assemblyscript/asc";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const assembly = join(root, "assembly");
 const build = join(root, "build");
-const zstdWasm = join(root, "node_modules/@bokuweb/zstd-wasm/dist/esm/zstd.wasm");
 
 /** 1 MiB holds the static data with room to spare; the real size is set by the memory that src/kernels passes in. */
 const flags = [
@@ -31,7 +29,7 @@ const flags = [
 async function inputsHash() {
   const hash = createHash("sha256");
   const names = (await readdir(assembly, { recursive: true })).filter((name) => name.endsWith(".ts")).sort();
-  for (const path of [...names.map((name) => join(assembly, name)), zstdWasm, fileURLToPath(import.meta.url)])
+  for (const path of [...names.map((name) => join(assembly, name)), fileURLToPath(import.meta.url)])
     hash.update(`${relative(root, path)}\0`).update(await readFile(path));
   return hash.update(asc.version).digest("hex");
 }
@@ -43,15 +41,9 @@ async function writeWhole(name, content) {
   await rename(temporary, join(build, name));
 }
 
-async function writeModule(name, constant, bytes, numbers = {}) {
-  const more = Object.entries(numbers);
-  const lines = [
-    `export const ${constant} =\n  "${Buffer.from(bytes).toString("base64")}";`,
-    ...more.map(([key, value]) => `export const ${key} = ${value};`),
-  ];
-  const types = [`export declare const ${constant}: string;`, ...more.map(([key]) => `export declare const ${key}: number;`)];
-  await writeWhole(`${name}.js`, `${lines.join("\n")}\n`);
-  await writeWhole(`${name}.d.ts`, `${types.join("\n")}\n`);
+async function writeModule(name, constant, bytes) {
+  await writeWhole(`${name}.js`, `export const ${constant} =\n  "${Buffer.from(bytes).toString("base64")}";\n`);
+  await writeWhole(`${name}.d.ts`, `export declare const ${constant}: string;\n`);
 }
 
 async function compile(entry) {
@@ -73,8 +65,6 @@ if (built !== hash) {
     await writeModule(name, `${name.toUpperCase().replaceAll("-", "_")}_BASE64`, await compile(`assembly/${name}/index.ts`));
   await writeWhole("kernels.wasm", kernels);
   await writeModule("kernels", "KERNELS_BASE64", kernels);
-  const zstd = await readFile(zstdWasm);
-  await writeModule("zstd", "ZSTD_BASE64", deflateRawSync(zstd, { level: 9 }), { ZSTD_BYTES: zstd.length });
   await writeWhole("kernels.hash", hash);
   console.log(`build/kernels.wasm: ${kernels.length} bytes`);
 }

@@ -1,6 +1,23 @@
 // The sequences section of a block (RFC 8878 section 3.1.1.3.2), carried out as it is read.
 
 import { copyMatch, preparePatterns } from "../match-copy";
+import {
+  LITERALS_LENGTH_BASES,
+  LITERALS_LENGTH_CODES,
+  LITERALS_LENGTH_EXTRAS,
+  LITERALS_LENGTH_LOG,
+  LITERALS_LENGTH_PROBABILITIES,
+  MATCH_LENGTH_BASES,
+  MATCH_LENGTH_CODES,
+  MATCH_LENGTH_EXTRAS,
+  MATCH_LENGTH_LOG,
+  MATCH_LENGTH_PROBABILITIES,
+  MAX_LENGTH_LOG,
+  MAX_OFFSET_LOG,
+  OFFSET_LOG,
+  OFFSET_PROBABILITIES,
+  PREDEFINED_OFFSET_CODES,
+} from "../zstd-codes";
 import { accuracyLog, buildSingle, buildTable, PROBABILITIES, readProbabilities, symbolCount } from "./fse";
 import {
   bitsOf,
@@ -28,48 +45,14 @@ const LITERALS_LENGTHS: usize = 0;
 const OFFSETS: usize = 1;
 const MATCH_LENGTHS: usize = 2;
 
-// Section 3.1.1.3.2.1.1: what codes stand for; offset codes: 2^code and `code` extra bits.
-const LITERALS_LENGTH_MAX: u32 = 35;
-const LITERALS_LENGTH_BASES: usize = memory.data<u32>([
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64, 128, 256, 512, 1024, 2048, 4096, 8192,
-  16384, 32768, 65536,
-]);
-const LITERALS_LENGTH_EXTRAS: usize = memory.data<u8>([
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
-]);
-const MATCH_LENGTH_MAX: u32 = 52;
-const MATCH_LENGTH_BASES: usize = memory.data<u32>([
-  3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 37, 39, 41,
-  43, 47, 51, 59, 67, 83, 99, 131, 259, 515, 1027, 2051, 4099, 8195, 16387, 32771, 65539,
-]);
-const MATCH_LENGTH_EXTRAS: usize = memory.data<u8>([
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 7, 8, 9,
-  10, 11, 12, 13, 14, 15, 16,
-]);
+// Section 3.1.1.3.2.1.1: offset codes stand for 2^code and `code` extra bits.
 const OFFSET_MAX: u32 = 31;
 const OFFSET_BASES: usize = memory.data((OFFSET_MAX + 1) * 4, 16);
 const OFFSET_EXTRAS: usize = memory.data(OFFSET_MAX + 1, 16);
 
-// Section 3.1.1.3.2.2: the predefined distributions.
-const LITERALS_LENGTH_LOG: u32 = 6;
-const LITERALS_LENGTH_PROBABILITIES: usize = memory.data<i16>([
-  4, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 2, 1, 1, 1, 1, 1, -1, -1, -1, -1,
-]);
-const MATCH_LENGTH_LOG: u32 = 6;
-const MATCH_LENGTH_PROBABILITIES: usize = memory.data<i16>([
-  1, 4, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-  -1, -1, -1, -1, -1, -1, -1,
-]);
-const OFFSET_LOG: u32 = 5;
-const OFFSET_COUNT: u32 = 29;
-const OFFSET_PROBABILITIES: usize = memory.data<i16>([
-  1, 1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1,
-]);
 const PREDEFINED_LITERALS_LENGTHS: usize = memory.data(8 << LITERALS_LENGTH_LOG, 16);
 const PREDEFINED_MATCH_LENGTHS: usize = memory.data(8 << MATCH_LENGTH_LOG, 16);
 const PREDEFINED_OFFSETS: usize = memory.data(8 << OFFSET_LOG, 16);
-const MAX_LENGTH_LOG: u32 = 9;
-const MAX_OFFSET_LOG: u32 = 8;
 
 const LONG_COUNT: u32 = 0x7f00;
 const VECTOR: usize = 16;
@@ -87,9 +70,9 @@ export function prepareSequences(): void {
     store<u32>(OFFSET_BASES + (code << 2), 1 << code);
     store<u8>(OFFSET_EXTRAS + code, code);
   }
-  predefine(PREDEFINED_LITERALS_LENGTHS, LITERALS_LENGTHS, LITERALS_LENGTH_LOG, LITERALS_LENGTH_PROBABILITIES, LITERALS_LENGTH_MAX + 1);
-  predefine(PREDEFINED_OFFSETS, OFFSETS, OFFSET_LOG, OFFSET_PROBABILITIES, OFFSET_COUNT);
-  predefine(PREDEFINED_MATCH_LENGTHS, MATCH_LENGTHS, MATCH_LENGTH_LOG, MATCH_LENGTH_PROBABILITIES, MATCH_LENGTH_MAX + 1);
+  predefine(PREDEFINED_LITERALS_LENGTHS, LITERALS_LENGTHS, LITERALS_LENGTH_LOG, LITERALS_LENGTH_PROBABILITIES, LITERALS_LENGTH_CODES);
+  predefine(PREDEFINED_OFFSETS, OFFSETS, OFFSET_LOG, OFFSET_PROBABILITIES, PREDEFINED_OFFSET_CODES);
+  predefine(PREDEFINED_MATCH_LENGTHS, MATCH_LENGTHS, MATCH_LENGTH_LOG, MATCH_LENGTH_PROBABILITIES, MATCH_LENGTH_CODES);
 }
 
 function predefine(table: usize, kind: usize, log: u32, probabilities: usize, count: u32): void {
@@ -152,7 +135,7 @@ function readTable(kind: usize, mode: u32, input: usize, end: usize): usize {
     return input;
   }
   const table = STATE + (kind == LITERALS_LENGTHS ? LITERALS_LENGTHS_TABLE : kind == OFFSETS ? OFFSETS_TABLE : MATCH_LENGTHS_TABLE);
-  const maxSymbol = kind == LITERALS_LENGTHS ? LITERALS_LENGTH_MAX : kind == OFFSETS ? OFFSET_MAX : MATCH_LENGTH_MAX;
+  const maxSymbol = kind == LITERALS_LENGTHS ? LITERALS_LENGTH_CODES - 1 : kind == OFFSETS ? OFFSET_MAX : MATCH_LENGTH_CODES - 1;
   if (mode == RLE) {
     if (input >= end) return 0;
     const symbol = load<u8>(input) as u32;

@@ -1,6 +1,6 @@
 import { clip } from "../core/block-map.ts";
 import { isZero } from "../core/bytes.ts";
-import type { RawExtent } from "../core/model.ts";
+import type { PackedExtent, RawExtent } from "../core/model.ts";
 import type { BlockOrder, BlockResult, LostRange, PlacedExtent } from "../core/ports.ts";
 import type { Encoding } from "../core/target.ts";
 import { type Codecs, createCodecs } from "../kernels/codecs.ts";
@@ -53,7 +53,7 @@ export function createProcessor(): Processor {
       for (const codec of codecsOf(order)) await codecs.need(codec);
       const lost: LostRange[] = [];
       const plain = await gather(order, sources, codecs, lost, allocate, chunkRoom);
-      const scanned = scan(order, plain.bytes, kernels, codecs, allocate);
+      const scanned = scan(order, plain, kernels, codecs, allocate);
       if (scanned.buffer !== plain.bytes.buffer) recycle(plain.bytes.buffer);
       return { ...scanned, lost, read: plain.read };
     },
@@ -71,6 +71,8 @@ interface Plain {
   /** The order's grains, one after another. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly read: number;
+  /** Units whose packed form in the source is what the order's encoding asks for, by their number on the disk. */
+  readonly packed: ReadonlyMap<number, Uint8Array>;
 }
 
 /** Reads and decodes an order's extents into its grains. */
@@ -84,11 +86,12 @@ async function gather(
 ): Promise<Plain> {
   const only = order.extents[0];
   if (only !== undefined && isWhole(order, only) && !order.salvage) {
-    return { bytes: await sources.read(only.file, only.at, only.length, allocate), read: only.length };
+    return { bytes: await sources.read(only.file, only.at, only.length, allocate), read: only.length, packed: new Map() };
   }
   const bytes = allocate(order.grains.length * order.grain);
   if (order.salvage || order.extents.reduce((sum, { length }) => sum + length, 0) < bytes.length) bytes.fill(0);
   const place = placer(order);
+  const packed = new Map<number, Uint8Array>();
   let total = 0;
   for (const planned of planReads(order.extents)) {
     let chunk: Uint8Array | null = null;
@@ -103,7 +106,10 @@ async function gather(
         const from = chunk ?? (await sources.read(extent.file, extent.at, footprint(extent), chunkRoom));
         const skip = chunk === null ? 0 : extent.at - planned.at;
         const file = sources.nameOf(extent.file);
-        bytes.set(content(extent, from.subarray(skip, skip + footprint(extent)), file, codecs), place(extent.start));
+        const own = from.subarray(skip, skip + footprint(extent));
+        bytes.set(content(extent, own, file, codecs), place(extent.start));
+        const stream = order.encoding !== null && isUnit(order, extent) ? codecs.repack(order.encoding, extent, own) : null;
+        if (stream !== null) packed.set(extent.start / order.unit, stream);
       } catch (error) {
         if (!order.salvage) throw error;
         if (extent.kind === "packed") lost.push({ start: extent.start, length: extent.length, reason: reasonOf(error) });
@@ -111,8 +117,12 @@ async function gather(
       }
     }
   }
-  return { bytes, read: total };
+  return { bytes, read: total, packed };
 }
+
+/** A packed extent that is one whole unit of the target. */
+const isUnit = ({ unit }: BlockOrder, extent: PlacedExtent): extent is PackedExtent =>
+  extent.kind === "packed" && extent.start % unit === 0 && extent.length === unit && extent.unpacked === unit;
 
 /** Plain data that cannot be read at once is given up in no larger pieces than this. */
 const RESCUE_STEP = 4096;
@@ -169,10 +179,10 @@ function placer(order: BlockOrder): (start: number) => number {
 type Scanned = Omit<BlockResult, "lost" | "read">;
 
 /** Finds the zero units, hashes the rest and packs it. */
-function scan(order: BlockOrder, plain: Uint8Array<ArrayBuffer>, kernels: Kernels, codecs: Codecs, allocate: Room): Scanned {
+function scan(order: BlockOrder, { bytes: plain, packed }: Plain, kernels: Kernels, codecs: Codecs, allocate: Room): Scanned {
   const hashAt: number[] = [];
   const hashes = new Uint8Array(order.hash ? Math.ceil(plain.length / PIECE) * 32 : 0);
-  const units = new UnitList(order, plain, allocate);
+  const units = new UnitList(order, plain, packed, allocate);
   order.grains.forEach((start, i) => {
     const length = Math.min(order.grain, order.diskSize - start);
     const padded = Math.ceil(length / order.unit) * order.unit;
@@ -209,6 +219,7 @@ function hashGrain(start: number, length: number, diskSize: number, kernels: Ker
 class UnitList {
   readonly #order: BlockOrder;
   readonly #plain: Uint8Array<ArrayBuffer>;
+  readonly #ready: ReadonlyMap<number, Uint8Array>;
   readonly #out: Uint8Array<ArrayBuffer>;
   readonly #index: number[] = [];
   readonly #offset: number[] = [];
@@ -216,9 +227,10 @@ class UnitList {
   readonly #packed: number[] = [];
   #end = 0;
 
-  constructor(order: BlockOrder, plain: Uint8Array<ArrayBuffer>, allocate: Room) {
+  constructor(order: BlockOrder, plain: Uint8Array<ArrayBuffer>, ready: ReadonlyMap<number, Uint8Array>, allocate: Room) {
     this.#order = order;
     this.#plain = plain;
+    this.#ready = ready;
     this.#out = order.encoding === null ? plain : allocate(packedBound(order.grains.length * order.grain, order.unit));
   }
 
@@ -243,7 +255,8 @@ class UnitList {
   #pack(index: number, at: number, from: number, encoding: Encoding, codecs: Codecs): void {
     const { unit } = this.#order;
     const length = encoding.cut === true ? Math.min(unit, this.#order.diskSize - index * unit) : unit;
-    const packed = codecs.encode(encoding, at, length);
+    const ready = this.#ready.get(index);
+    const packed = ready !== undefined && ready.length < unit ? ready : codecs.encode(encoding, at, length);
     const bytes = packed ?? this.#plain.subarray(from, from + unit);
     this.#out.set(bytes, this.#end);
     this.#push(index, this.#end, bytes.length, packed === null ? 0 : 1);

@@ -18,6 +18,7 @@ export interface KernelExports {
   deflatePart(from: number, length: number, to: number, room: number, window: number, effort: number): number;
   inflate(from: number, length: number, to: number, expected: number): number;
   inflateConsumed(): number;
+  inflateReachesFar(): number;
   mergeLayers(
     ends: number,
     cursors: number,

@@ -2,9 +2,10 @@ import { DiskError, type ErrorPlace } from "../core/errors.ts";
 import type { CodecId, Packing } from "../core/model.ts";
 import type { Encoding } from "../core/target.ts";
 import { INPUT_BYTES, OUTPUT_BYTES } from "./arena.ts";
-import type { InflateFailure, Kernels } from "./index.ts";
+import { type InflateFailure, type Kernels, NARROW_WINDOW } from "./index.ts";
 import { type LazyUnitCodec, loadUnitDecoder, type UnitDecoder } from "./streams/index.ts";
 import type { Zstd } from "./zstd.ts";
+import { findZstdFrame } from "./zstd-frame.ts";
 
 /** Packed units ↔ plain ones. Results are views that hold until the next call of these codecs or their kernels. */
 export interface Codecs {
@@ -16,6 +17,11 @@ export interface Codecs {
    * Overwrites `kernels.input` and `kernels.output`.
    */
   decode(packing: Packing, packed: Uint8Array, place?: ErrorPlace): Uint8Array;
+  /**
+   * To be called right after `decode` with the same `packed`: its stream as `encode` would hand it over, without packing anew; the
+   * caller's own. Null: the encoding is of another kind, wants a smaller stream, or a shorter window than the stream may use.
+   */
+  repack(encoding: Encoding, packing: Packing, packed: Uint8Array): Uint8Array<ArrayBuffer> | null;
   /** Packs `kernels.input[at..at + length)`. Null: the encoding keeps only units that shrink, and this one does not. */
   encode(encoding: Encoding, at: number, length: number): Uint8Array | null;
 }
@@ -84,6 +90,7 @@ export function createCodecs(kernels: Kernels): Codecs {
         throw new DiskError(error.code, error.message, { ...place, at, cause: error.cause });
       }
     },
+    repack: (encoding, packing, packed) => (encoding.small === true ? null : repackUnit(kernels, encoding, packing, packed)),
     encode(encoding, at, length) {
       const room = encoding.keep === "smaller" ? length - 1 : OUTPUT_BYTES;
       if (encoding.codec === "zstd") {
@@ -213,6 +220,22 @@ function storeBlocks(kernels: Kernels, at: number, length: number, to: number, l
   return to;
 }
 
+const LONGEST_WINDOW = 32_768;
+
+/** Streams keep their kind: one packed with a short window would be larger than what a target with a long one is used to. */
+function repackUnit(kernels: Kernels, encoding: Encoding, { codec }: Packing, packed: Uint8Array): Uint8Array<ArrayBuffer> | null {
+  if (codec === "zstd" && encoding.codec === "zstd" && encoding.keep === "smaller") {
+    const { start, end } = findZstdFrame(packed);
+    return new Uint8Array(packed.subarray(start, end));
+  }
+  const { consumed, isNarrow } = kernels.inflated();
+  if (codec === "deflate" && encoding.codec === "deflate")
+    return encoding.window < (isNarrow ? NARROW_WINDOW : LONGEST_WINDOW) ? null : new Uint8Array(packed.subarray(0, consumed));
+  if ((codec !== "zlib" && codec !== "grain") || encoding.codec !== "zlib" || encoding.window < LONGEST_WINDOW) return null;
+  const from = codec === "grain" ? GRAIN_HEADER_BYTES : 0;
+  return new Uint8Array(packed.subarray(from, from + ZLIB_HEADER_BYTES + consumed + ADLER32_BYTES));
+}
+
 /** RFC 1950 section 2.2; the window is a power of two from 256 to 32768. */
 function encodeZlib(kernels: Kernels, encoding: Encoding, at: number, length: number, room: number): Uint8Array | null {
   const extra = ZLIB_HEADER_BYTES + ADLER32_BYTES;
@@ -220,9 +243,8 @@ function encodeZlib(kernels: Kernels, encoding: Encoding, at: number, length: nu
   if (end === null) return null;
   const { output } = kernels;
   const cmf = ((Math.log2(encoding.window) - 8) << 4) | CM_DEFLATE;
-  const flg = FLEVEL_DEFAULT;
   output[0] = cmf;
-  output[1] = flg + 31 - (((cmf << 8) | flg) % 31);
+  output[1] = FLEVEL_DEFAULT + 31 - (((cmf << 8) | FLEVEL_DEFAULT) % 31);
   const sum = kernels.adler32(kernels.input.subarray(at, at + length));
   new DataView(output.buffer, output.byteOffset + end, ADLER32_BYTES).setUint32(0, sum, false);
   return output.subarray(0, end + ADLER32_BYTES);

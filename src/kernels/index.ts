@@ -5,6 +5,8 @@ import { layerMerge } from "./layer-merge.ts";
 import { createSha1, createSha256 } from "./sha.ts";
 import { tableScan } from "./table-scan.ts";
 
+/** The window of qcow2's streams. */
+export const NARROW_WINDOW = 4096;
 /** Bytes of a BLAKE3 piece: 64 chunks, the unit in which a disk is hashed. */
 export const PIECE_BYTES = 65_536;
 /** Bytes of a BLAKE3 chaining value or digest. */
@@ -48,6 +50,8 @@ export interface Kernels {
   blake3Digest(message: Uint8Array): Uint8Array;
   /** Raw DEFLATE (RFC 1951) of `input[0..packedLength)` → `output`, which must come to exactly `expected` bytes; bytes may follow the stream. */
   inflate(packedLength: number, expected: number): { readonly produced: number; readonly consumed: number } | InflateFailure;
+  /** Of the last `inflate` that succeeded: bytes of its stream, and whether no match reached back farther than NARROW_WINDOW. */
+  inflated(): { readonly consumed: number; readonly isNarrow: boolean };
   /**
    * `input[at..at + length)` → a raw DEFLATE stream at `output[to..]`. Matches reach back at most `window` bytes.
    * `small`: look longer for a smaller stream. Null: it does not fit in `room` bytes.
@@ -140,6 +144,7 @@ export function createKernels(): Kernels {
       if (produced < 0) return INFLATE_FAILURES[produced] ?? "bad-stream";
       return produced < expected ? "too-short" : { produced, consumed: kernels.inflateConsumed() };
     },
+    inflated: () => ({ consumed: kernels.inflateConsumed(), isNarrow: kernels.inflateReachesFar() === 0 }),
     deflate: deflate(kernels.deflate),
     deflatePart: deflate(kernels.deflatePart),
     adler32: (bytes) => checksum(kernels.adler32, bytes, 1),

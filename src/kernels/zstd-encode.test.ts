@@ -205,6 +205,14 @@ describe("zstdEncode", () => {
     expect(encode(Buffer.concat([first, second])).length).toBeLessThan(21_600);
   });
 
+  it("does not name offsets of a block that is stored", () => {
+    // One short match, which saves nothing; the next block begins with matches at the same offset.
+    const stored = noise(BLOCK);
+    stored.copyWithin(100, 50, 56);
+    const source = Buffer.concat([stored, repeated(noise(50, 8), 20_000)]);
+    expect(findZstdFrame(expectRoundTrip(source)).blocks.map(({ type }) => type)).toEqual(["raw", "compressed"]);
+  });
+
   it("gives the same frame whatever came before and lies around", () => {
     for (const source of [text(65_536), text(3001), noise(100), new Uint8Array(5), text(200_000), records(9000)]) {
       const first = encode(source);

@@ -8,7 +8,7 @@ import { findZstdFrame } from "./zstd-frame.ts";
 /** Zstandard units of up to 2 MiB. */
 export interface Zstd {
   /**
-   * The first frame in `packed`, whatever follows it → `output`, which it fills exactly; its checksum is verified if it has one.
+   * The first frame in `packed`, whatever follows it → `output`, which lies elsewhere and is filled exactly; its checksum is verified if it has one.
    * Throws a `corrupt` or `unsupported` DiskError whose `at` is an offset in `packed`.
    */
   decompress(packed: Uint8Array, output: Uint8Array): void;

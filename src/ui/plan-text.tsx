@@ -22,6 +22,8 @@ interface Props {
 /** What the conversion will do, take and leave. */
 export function PlanText({ entry, plan, picks, folder }: Props) {
   const closing = closingSeconds(plan.logicalBytes);
+  // A download has no holes.
+  const twice = `up to ${bytes(plan.outputBytes)} in the private store until you remove it there, and ${bytes(plan.logicalBytes)} where downloads go`;
   return (
     <>
       <p class="hint">
@@ -34,13 +36,13 @@ export function PlanText({ entry, plan, picks, folder }: Props) {
       {picks && closing > NOTICEABLE_SECONDS && (
         <p class="hint">
           When the file is closed, the browser reads all {bytes(plan.logicalBytes)} of it once more: about {duration(closing)} on top. A
-          compact format closes faster.
+          compact format closes faster. “Save as download” does without that, and takes the space twice: {twice}.
         </p>
       )}
       {!picks && (
         <p class="hint">
           This browser cannot write into a file that you choose. The result is kept in the page's private store and then saved as a
-          download.
+          download. That takes the space twice: {twice}.
         </p>
       )}
     </>

@@ -1,6 +1,8 @@
-import { DiskError, type IoReason } from "../../core/errors.ts";
+import { DiskError } from "../../core/errors.ts";
 import type { ImageSink } from "../../core/ports.ts";
 import { fileSource } from "./file-source.ts";
+import { type StreamOutput, streamOutput } from "./stream-output.ts";
+import { failed } from "./write-failure.ts";
 
 /**
  * A file that the user picked. The browser writes into a hidden copy and puts it in place when the stream closes,
@@ -96,41 +98,4 @@ async function requireFree(folder: FileSystemDirectoryHandle, name: string): Pro
     () => false,
   );
   if (taken) throw new DiskError("usage", `${name} is already in that folder; choose another name or folder`, { file: name });
-}
-
-interface StreamOutput {
-  write(at: number, bytes: Uint8Array): Promise<void>;
-  close(size: number): Promise<void>;
-}
-
-function streamOutput(stream: FileSystemWritableFileStream, name: string): StreamOutput {
-  return {
-    async write(position, bytes) {
-      await stream.write({ type: "write", position, data: exact(bytes) }).catch(failed(name));
-    },
-    async close(size) {
-      await stream.truncate(size).catch(failed(name));
-      await stream.close().catch(failed(name));
-    },
-  };
-}
-
-/** A view of a part of a buffer is copied out: one engine has ignored the offsets of such views. */
-const exact = (bytes: Uint8Array): Uint8Array<ArrayBuffer> =>
-  (bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice()) as Uint8Array<ArrayBuffer>;
-
-/** What the browser's refusals mean (fs.spec.whatwg.org; Storage, "quota exceeded"). */
-const REASONS: Readonly<Record<string, readonly [text: string, reason: IoReason | undefined]>> = {
-  QuotaExceededError: ["the disk is full, or the browser's quota is used up", "disk-full"],
-  NotAllowedError: ["the permission to write was not given or has ended", "permission"],
-  NoModificationAllowedError: ["another program or tab is writing it", "permission"],
-  NotFoundError: ["the file or folder was moved or removed", "file-changed"],
-};
-
-export function failed(name: string): (cause: unknown) => never {
-  return (cause) => {
-    const error = cause instanceof DOMException ? cause : null;
-    const [text, reason] = REASONS[error?.name ?? ""] ?? [error?.message ?? String(cause), undefined];
-    throw new DiskError("io", `${name} cannot be written: ${text}`, { file: name, reason, cause });
-  };
 }

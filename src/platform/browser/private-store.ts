@@ -1,7 +1,7 @@
 import type { ByteSource } from "../../core/model.ts";
 import type { ImageSink } from "../../core/ports.ts";
 import { fileSource } from "./file-source.ts";
-import { failed } from "./picked-sink.ts";
+import { failed } from "./write-failure.ts";
 
 /** Everything of ours in the page's private file system lies under this folder. */
 const ROOT = "outputs";
