@@ -14,8 +14,8 @@ const BLOCK_HEADER_BYTES: usize = 3;
 const HEADER_MAX: u32 = 9;
 const SCRATCH: u32 = 1024;
 
-// Section 3.1.1.2.2. Blocks of one byte repeated are no kind of their own here: as the first of a frame some programs refuse them,
-// and packed they take 20 bytes at most.
+// Section 3.1.1.2.2. RLE_Block is not used: the zstd program up to 1.4.3 refuses it as the first of a frame, and a compressed block of
+// one byte repeated takes about 12 bytes.
 const RAW: u32 = 0;
 const COMPRESSED: u32 = 2;
 
