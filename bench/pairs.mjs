@@ -23,10 +23,8 @@ export function median(values) {
 
 export const spread = (values) => ({ median: median(values), min: Math.min(...values), max: Math.max(...values) });
 
-/** One run of each that does not count, then A B A B; the ratio is taken pair by pair, because what else the machine does changes slowly. */
+/** A B A B, after both were warmed up; the ratio is taken pair by pair, because what else the machine does changes slowly. */
 export async function alternate(ours, theirs, pairs) {
-  await ours();
-  await theirs();
   const a = [];
   const b = [];
   for (let i = 0; i < pairs; i++) {

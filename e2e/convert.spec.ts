@@ -1,15 +1,28 @@
 import { join } from "node:path";
-import { blake3, convert, missing, requireIdentical, sha256, tool, writeRawDisk } from "./images.ts";
-import { convertToDownloads, expect, fetchPrivateFile, noteLongTasks, openImage, test, waitVerified } from "./page.ts";
+import { blake3, convert, missing, requireIdentical, sha256, tool, writeNoise, writeRawDisk } from "./images.ts";
+import {
+  convertToDownloads,
+  expect,
+  fetchPrivateFile,
+  LONG_TASK,
+  longestTask,
+  noteLongTasks,
+  openImage,
+  test,
+  waitVerified,
+} from "./page.ts";
 
 test.skip(missing("qemu-img", "b3sum") !== "", missing("qemu-img", "b3sum"));
 
 let raw = "";
 let stream = "";
+let noisy = "";
 test.beforeAll(({ folder }) => {
   raw = join(folder, "web.raw");
   stream = join(folder, "web.vmdk");
   writeRawDisk(raw, 24);
+  noisy = join(folder, "noisy.raw");
+  writeNoise(noisy, 256);
   convert(raw, stream, "vmdk", "subformat=streamOptimized");
 });
 
@@ -27,6 +40,27 @@ test("a streamOptimized VMDK, dropped and converted with one click", async ({ sp
   const saved = await fetchPrivateFile(spindle, "web.qcow2", folder);
   requireIdentical(raw, "raw", saved, "qcow2");
   tool("qemu-img").must(["check", "-f", "qcow2", saved]);
+  await noteLongTasks(spindle);
+});
+
+test("the measure of tasks sees a busy main thread", async ({ spindle }) => {
+  const longest = await longestTask(spindle, () =>
+    spindle.evaluate(() => {
+      let sum = 1;
+      for (let i = 0; i < 4e8; i++) sum = (sum * 5 + i) | 1;
+      (globalThis as { sum?: number }).sum = sum; // or the loop could be left out
+    }),
+  );
+  expect(longest).toBeGreaterThan(LONG_TASK);
+});
+
+test("the page stays at hand while it converts", async ({ spindle }) => {
+  const opened = await openImage(spindle, noisy);
+  const longest = await longestTask(spindle, async () => {
+    await opened.getByRole("button", { name: "Save as download" }).click();
+    await waitVerified(opened);
+  });
+  expect(longest).toBeLessThan(LONG_TASK);
   await noteLongTasks(spindle);
 });
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { test as base, type CDPSession, type Download, expect, type Locator, type Page } from "@playwright/test";
+import { type Browser, test as base, type CDPSession, type Download, expect, type Locator, type Page } from "@playwright/test";
 import { temporaryFolder } from "./images.ts";
 
 interface PageFixtures {
@@ -57,6 +57,40 @@ function watchLongTasks(): void {
 export async function noteLongTasks(page: Page): Promise<void> {
   const tasks = await page.evaluate(() => (globalThis as unknown as { longTasks: number[] }).longTasks);
   test.info().annotations.push({ type: "long tasks", description: tasks.length === 0 ? "none" : `${tasks.join(", ")} ms` });
+}
+
+/** Chromium's word for a task over which a page feels stuck (W3C Long Tasks). */
+export const LONG_TASK = 50;
+
+interface TraceEvent {
+  readonly name: string;
+  readonly ph: string;
+  readonly pid: number;
+  readonly tid: number;
+  readonly args: { readonly name?: string };
+  /** Microseconds on the processor. */
+  readonly tdur?: number;
+}
+
+/**
+ * The most processor time, in milliseconds, that one task of a page's main thread takes during `work`. By the clock a task takes longer
+ * when the processor is busy with other threads; its own work does not.
+ */
+export async function longestTask(page: Page, work: () => Promise<void>): Promise<number> {
+  const session = await (page.context().browser() as Browser).newBrowserCDPSession();
+  const events: TraceEvent[] = [];
+  session.on("Tracing.dataCollected", ({ value }) => events.push(...(value as unknown as TraceEvent[])));
+  await session.send("Tracing.start", { transferMode: "ReportEvents", traceConfig: { includedCategories: ["toplevel"] } });
+  await work();
+  const complete = new Promise((resolve) => session.once("Tracing.tracingComplete", resolve));
+  await session.send("Tracing.end");
+  await complete;
+  await session.detach();
+  const thread = ({ pid, tid }: TraceEvent) => `${pid}/${tid}`;
+  const mains = new Set(events.filter(({ name, args }) => name === "thread_name" && args.name === "CrRendererMain").map(thread));
+  const tasks = events.filter((event) => event.ph === "X" && event.name.endsWith("RunTask") && mains.has(thread(event)));
+  expect(tasks.length, "tasks of the main thread").toBeGreaterThan(0);
+  return Math.max(...tasks.map(({ tdur = 0 }) => tdur)) / 1000;
 }
 
 /** Drops real files and folders onto the page, with the handles that a user's drop would bring. */

@@ -63,7 +63,9 @@ export async function checkLayerFormats(context) {
       const chain = makeChain(CHAINS[name], UNEQUAL);
       save(chain, folder);
       await judgeLayers(context, name, chain, folder);
-      for (const target of FLATTENED.includes(name) ? TARGETS : [])
+      // The unit tests flatten every chain to every format; here half of the pairs are judged by programs that are not ours.
+      const targets = TARGETS.filter((_, t) => FLATTENED.includes(name) && (isFull || (t + i) % 2 === 0));
+      for (const target of targets)
         await section.row(`${name}, unequal: flattened to ${target.format}`, () => flattenedFaults(context, chain, target, folder));
     } finally {
       rmSync(folder, { recursive: true, force: true });

@@ -10,6 +10,7 @@ export const OFFERED = {
   raw: { packaging: ["none", "gzip", "zstd", "gce"] },
   qcow2: {
     compression: ["off", "deflate", "zstd"],
+    effort: ["fast", "small"],
     compat: ["1.1", "0.10"],
     cluster_size: QCOW2_CLUSTERS,
     extended_l2: ["off", "on"],
@@ -20,6 +21,7 @@ export const OFFERED = {
   },
   vmdk: {
     subformat: ["monolithicSparse", "streamOptimized", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "vmfs", "vmfsThin"],
+    effort: ["fast", "small"],
     adapter_type: ["lsilogic", "ide", "buslogic", "legacyESX"],
     hwversion: null,
     zeroed_grain: ["off", "on"],
@@ -36,7 +38,7 @@ export const OFFERED = {
   },
   parallels: { cluster_size: ["64k", "128k", "256k", "512k", "1M", "2M"], bundle: ["off", "on"] },
   qed: { cluster_size: QED_CLUSTERS, table_size: ["2", "4", "8", "16"] },
-  dmg: { id: null },
+  dmg: { effort: ["fast", "small"], id: null },
   "android-sparse": { zeros: ["fill", "dont_care"] },
   xva: {},
   ova: {},
@@ -59,6 +61,7 @@ const RULES = {
   raw: (row) => row.disk !== "sparse" || row.packaging === "none",
   qcow2(row) {
     const plain16 = row.refcount_bits === "16";
+    if (row.effort === "small" && row.compression !== "deflate") return false;
     if (row.compat === "0.10" && (row.compression === "zstd" || row.extended_l2 === "on" || !plain16)) return false;
     if (row.compat === "0.10" && (row.lazy_refcounts === "on" || row.data_file !== "")) return false;
     if (row.data_file !== "" && row.compression !== "off") return false;
@@ -68,6 +71,7 @@ const RULES = {
     return isUsual(row.cluster_size, row) && (row.disk !== "sparse" || bytesOf(row.cluster_size) >= 8 << 10);
   },
   vmdk(row) {
+    if (row.effort === "small" && row.subformat !== "streamOptimized") return false;
     if (row.zeroed_grain === "on" && !["monolithicSparse", "twoGbMaxExtentSparse"].includes(row.subformat)) return false;
     // One word of the descriptor, which the same code writes for all.
     if (row.adapter_type !== "lsilogic" && (row.disk !== "odd" || !["monolithicSparse", "streamOptimized", "vmfs"].includes(row.subformat)))

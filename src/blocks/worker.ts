@@ -1,13 +1,17 @@
 import { checkRange } from "../core/bytes.ts";
 import { fromPlainError, toPlainError } from "../core/errors.ts";
 import type { Origin } from "../core/model.ts";
+import type { BlockOrder } from "../core/ports.ts";
 import { createProcessor, type Room, type Sources } from "./processor.ts";
 import type { FromWorker, Supply, ToWorker } from "./protocol.ts";
+import { planReads } from "./reads.ts";
 
 /** A file that a worker has opened for itself. `read` gives exactly the bytes asked for, which lie inside the file; in `room(length)` where it can. */
 export interface WorkerFile {
   read(at: number, length: number, room: Room): Promise<Uint8Array<ArrayBuffer>>;
   close(): void;
+  /** Reads take their time without the processor: one may be begun before its turn, into memory of its own. */
+  readonly readsAhead?: true;
 }
 /** Turns an origin's handle into a file, or throws a DiskError; the platform's part of a block worker. */
 export type OpenHandle = (handle: unknown, name: string) => WorkerFile;
@@ -20,6 +24,16 @@ interface Attached {
   file: WorkerFile | null;
 }
 
+/** A read that was begun before its order's turn. */
+interface Ahead {
+  readonly source: number;
+  readonly at: number;
+  readonly length: number;
+  readonly bytes: Promise<Uint8Array<ArrayBuffer>>;
+}
+
+const fresh: Room = (bytes) => new Uint8Array(bytes);
+
 /** The body of a block worker: answers messages one at a time, in the order in which they come. */
 export function serveBlocks(
   openHandle: OpenHandle,
@@ -29,20 +43,35 @@ export function serveBlocks(
   const attached = new Map<number, Attached>();
   let queue: Promise<void> = Promise.resolve();
 
-  const reader = (supplies: readonly Supply[]): Sources => ({
+  const openFile = (entry: Attached, { handle }: Origin): WorkerFile => {
+    entry.file ??= openHandle(handle, entry.name);
+    return entry.file;
+  };
+  /** The first read of an order that waits for the one before it is begun at once: a browser takes its time for each. */
+  const readAhead = (order: BlockOrder): Ahead | null => {
+    const [first] = planReads(order.extents);
+    const entry = first && attached.get(first.source);
+    if (first === undefined || entry === undefined || entry.origin === null || first.at + first.length > entry.size) return null;
+    const file = openFile(entry, entry.origin);
+    if (file.readsAhead !== true) return null;
+    const bytes = file.read(entry.origin.at + first.at, first.length, fresh);
+    bytes.catch(() => {}); // told when it is asked for
+    return { source: first.source, at: first.at, length: first.length, bytes };
+  };
+  const reader = (supplies: readonly Supply[], ahead: Ahead | null): Sources => ({
     nameOf: (source) => attached.get(source)?.name,
     async read(source, at, length, room) {
       const entry = attached.get(source);
       if (entry === undefined) throw new Error(`source ${source} is not attached`);
       if (entry.origin === null) return supplied(supplies, source, at, length, room);
       checkRange(entry, at, length);
-      entry.file ??= openHandle(entry.origin.handle, entry.name);
-      return entry.file.read(entry.origin.at + at, length, room);
+      if (ahead !== null && ahead.source === source && ahead.at === at && ahead.length === length) return ahead.bytes;
+      return openFile(entry, entry.origin).read(entry.origin.at + at, length, room);
     },
   });
-  const carryOut = async (message: Extract<ToWorker, { type: "order" }>): Promise<void> => {
+  const carryOut = async (message: Extract<ToWorker, { type: "order" }>, ahead: Ahead | null): Promise<void> => {
     try {
-      const result = await processor.process(message.order, reader(message.supplies));
+      const result = await processor.process(message.order, reader(message.supplies, ahead));
       post({ type: "done", job: message.job, result }, [result.buffer]);
     } catch (error) {
       post({ type: "failed", job: message.job, error: toPlainError(error) }, []);
@@ -62,8 +91,10 @@ export function serveBlocks(
       case "buffer":
         processor.recycle(message.buffer);
         break;
-      case "order":
-        queue = queue.then(() => carryOut(message));
+      case "order": {
+        const ahead = readAhead(message.order);
+        queue = queue.then(() => carryOut(message, ahead));
+      }
     }
   };
 }

@@ -303,7 +303,7 @@ describe("a folder", () => {
     "..\\..\\x",
     "http://h/x",
     "nbd:h:1",
-    'json:{"file":{"filename":"/etc/passwd"}}',
+    'json:{"file":{"driver":"nbd","filename":"/etc/passwd"}}',
     "x\0y",
     "..",
     "/",

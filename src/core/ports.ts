@@ -157,9 +157,16 @@ export interface StreamState {
   readonly bytes: number;
 }
 
+/** Bytes that stand in a file of the source as they are to be written. */
+export interface Copied {
+  readonly source: ByteSource;
+  readonly at: number;
+}
+
 /** Where an image goes: the files of one target. The target appears whole under its final names, or not at all. */
 export interface ImageSink {
-  write(file: number, at: number, bytes: Uint8Array): Promise<void>;
+  /** `copied`: where the source has the same bytes, for a sink that need not touch them to copy them. */
+  write(file: number, at: number, bytes: Uint8Array, copied?: Copied): Promise<void>;
   /** Sets the sizes and ends writing; the files can then be read back. */
   close(sizes: readonly number[], signal: AbortSignal): Promise<readonly ByteSource[]>;
   /** The files were found right: they get their final names. Called once, after `close`. */

@@ -4,6 +4,7 @@ import type { BlockPool, Compute, DiskHash, ImageSink, LostRange } from "../core
 import type { Base, ImageWriter, Loss, TargetSpec, Write } from "../core/target.ts";
 import { formatById } from "../formats/registry.ts";
 import { coalesce, withoutZeros } from "./coalesce.ts";
+import { type CopiedFrom, copiedFrom } from "./copied.ts";
 import { baseOf, changedUnits, type Over } from "./delta.ts";
 import { createDeltaUnits, surveyChanges, unitWrites } from "./delta-units.ts";
 import { createDigest } from "./digest.ts";
@@ -267,10 +268,10 @@ async function writeImage(
   const onLost = salvage ? (range: LostRange) => lost.push(range) : null;
   let bytes = 0;
   const behind = createWriteBehind(sink);
-  const carryOut = async (writes: Iterable<Write>): Promise<void> => {
+  const carryOut = async (writes: Iterable<Write>, from: CopiedFrom = () => undefined): Promise<void> => {
     for (const write of coalesce(writer.sequential ? writes : withoutZeros(writes))) {
       signal.throwIfAborted();
-      await behind.add(write);
+      await behind.add(write, from(write.bytes));
       bytes += write.bytes.length;
     }
   };
@@ -295,8 +296,9 @@ async function writeImage(
       digest.add(result.hashAt, result.hashes);
       result.hashAt.forEach((at, i) => void hash?.add(at, result.hashes.subarray(i * 32, i * 32 + 32)));
       for (const range of result.lost) lost.push(range);
-      if (units === null) await carryOut(unitWrites(writer, result));
-      else for await (const writes of units.writes(result)) await carryOut(writes);
+      const from = copiedFrom(work.order, result.buffer, attached);
+      if (units === null) await carryOut(unitWrites(writer, result), from);
+      else for await (const writes of units.writes(result)) await carryOut(writes, from);
       void behind.settled().then(() => pool.release(result.buffer));
       done += work.dataBytes;
       report({ phase: "read", done, total, position: (work.order.grains[work.order.grains.length - 1] as number) + work.order.grain });

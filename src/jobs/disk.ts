@@ -1,6 +1,6 @@
 import { type BlockMap, createBlockMap, type Run } from "../core/block-map.ts";
 import { DiskError } from "../core/errors.ts";
-import type { MergeLayers, Note, Volume } from "../core/model.ts";
+import type { ByteSource, MergeLayers, Note, Volume } from "../core/model.ts";
 import type { BlockPool, PlacedExtent } from "../core/ports.ts";
 
 /** A flat virtual disk: a chain of volumes, newest first, seen through its block map. */
@@ -46,19 +46,24 @@ export interface AttachedDisk {
   readonly disk: Disk;
   /** The run's extent with its file named as the pool knows it; only for runs that hold data. */
   place(run: Run): PlacedExtent;
+  /** The file that `place` has named. */
+  source(file: number): ByteSource;
   detach(): void;
 }
 
 export function attachDisk(disk: Disk, pool: BlockPool): AttachedDisk {
   const ids = disk.chain.map((volume) => volume.files.map((file) => pool.attach(file)));
+  const all = ids.flat();
+  const files = disk.chain.flatMap((volume) => volume.files);
   return {
     disk,
     place({ volume, extent }) {
       if (extent.kind === "zero") throw new Error("a zero run has no file");
       return { ...extent, file: (ids[volume] as number[])[extent.file] as number };
     },
+    source: (id) => files[all.indexOf(id)] as ByteSource,
     detach() {
-      for (const id of ids.flat()) pool.detach(id);
+      for (const id of all) pool.detach(id);
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { ImageSink } from "../core/ports.ts";
+import type { Copied, ImageSink } from "../core/ports.ts";
 import type { Write } from "../core/target.ts";
 
 /** Writes under way at once: results are worked on while earlier ones still go to the disk. Each is at most an order's bytes. */
@@ -7,7 +7,7 @@ export const MOST_UNDER_WAY = 3;
 /** Hands writes to a sink without waiting for each. Their bytes must stay as they are until `settled`. */
 export interface WriteBehind {
   /** Starts a write, as soon as fewer than MOST_UNDER_WAY are under way. Throws what an earlier one failed with. */
-  add(write: Write): Promise<void>;
+  add(write: Write, copied?: Copied): Promise<void>;
   /** Resolves when every write so far has ended, well or not. */
   settled(): Promise<void>;
   /** The same, and throws what one failed with. */
@@ -25,10 +25,10 @@ export function createWriteBehind(sink: Pick<ImageSink, "write">): WriteBehind {
   };
   return {
     settled,
-    async add({ file, at, bytes }) {
+    async add({ file, at, bytes }, copied) {
       while (underWay.size >= MOST_UNDER_WAY) await Promise.race(underWay);
       check();
-      const ending = sink.write(file, at, bytes).then(
+      const ending = sink.write(file, at, bytes, copied).then(
         () => void underWay.delete(ending),
         (error: unknown) => {
           failure ??= { error };

@@ -5,18 +5,29 @@ import { SparseFile } from "./sparse-file.ts";
 export interface MemorySink extends ImageSink {
   readonly files: readonly SparseFile[];
   readonly ended: "open" | "closed" | "committed" | "aborted";
+  /** Bytes of which the source has a copy; each was compared with it. */
+  readonly copied: number;
 }
 
 /** `tamper` may change the files after they were closed and before they are read back. */
 export function memorySink(names: readonly string[], tamper: (files: readonly SparseFile[]) => void = () => {}): MemorySink {
   const files = names.map((name) => new SparseFile(name));
   let ended: MemorySink["ended"] = "open";
+  let copiedBytes = 0;
   return {
     files,
     get ended() {
       return ended;
     },
-    async write(file, at, bytes) {
+    get copied() {
+      return copiedBytes;
+    },
+    async write(file, at, bytes, copied) {
+      if (copied !== undefined) {
+        const there = await copied.source.read(copied.at, bytes.length);
+        if (Buffer.compare(there, bytes) !== 0) throw new Error(`${copied.source.name} has other bytes at ${copied.at}`);
+        copiedBytes += bytes.length;
+      }
       await new Promise(setImmediate); // as late as a real one, so that a buffer used again too early shows
       (files[file] as SparseFile).write(at, bytes);
     },

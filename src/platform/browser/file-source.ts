@@ -18,7 +18,7 @@ export function fileSource(file: File, name = file.name): ByteSource {
 
 /** The browser's part of a block worker. */
 export function openBlob(handle: unknown, name: string): WorkerFile {
-  return { read: (at, length) => readBlob(handle as Blob, name, at, length), close: () => {} };
+  return { read: (at, length) => readBlob(handle as Blob, name, at, length), close: () => {}, readsAhead: true };
 }
 
 /** What browsers say of a file that is not there any more as it was (W3C File API, "Errors and Exceptions"). */

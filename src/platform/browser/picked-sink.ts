@@ -13,7 +13,7 @@ export async function createFileSink(handle: FileSystemFileHandle): Promise<Imag
   const output = streamOutput(stream, handle.name);
   let closing: Promise<void> | null = null;
   return {
-    write: (_file, at, bytes) => output.write(at, bytes),
+    write: (_file, at, bytes, copied) => output.write(at, bytes, copied),
     async close([size], signal) {
       closing = output.close(size as number);
       await unlessAborted(closing, signal);
@@ -55,7 +55,7 @@ export async function createFolderSink(folder: FileSystemDirectoryHandle, names:
   }
   let closing: Promise<unknown> | null = null;
   return {
-    write: (file, at, bytes) => (parts[file] as FolderPart).output.write(at, bytes),
+    write: (file, at, bytes, copied) => (parts[file] as FolderPart).output.write(at, bytes, copied),
     async close(sizes, signal) {
       const each = parts.map(({ output }, i) => output.close(sizes[i] as number));
       closing = Promise.allSettled(each);
@@ -63,11 +63,15 @@ export async function createFolderSink(folder: FileSystemDirectoryHandle, names:
       return Promise.all(parts.map(async ({ name, handle }) => fileSource(await handle.getFile(), name)));
     },
     async commit() {
-      // The main file last: it never stands there without the files that it names.
-      for (const { name, handle } of parts.toReversed()) {
+      const [main, ...others] = parts.map(({ name, handle }) => async (): Promise<void> => {
         if (replace) await folder.removeEntry(name).catch(() => {}); // was not there
         await handle.move(name).catch(failed(name));
-      }
+      });
+      // Renaming reads a file once more, as closing does: several at once take little longer than one.
+      const renamed = await Promise.allSettled(others.map((rename) => rename()));
+      for (const result of renamed) if (result.status === "rejected") throw result.reason;
+      // The main file last: it never stands there without the files that it names.
+      await main?.();
     },
     async abort(reason) {
       if (closing === null) await abort(reason);

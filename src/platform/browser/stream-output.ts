@@ -1,3 +1,4 @@
+import type { Copied } from "../../core/ports.ts";
 import { failed } from "./write-failure.ts";
 
 /**
@@ -5,38 +6,61 @@ import { failed } from "./write-failure.ts";
  * than it is made.
  */
 const PIECE = 8 << 20;
+/** The browser copies a range of a file by itself; less than this is gathered with what lies beside it. */
+const LEAST_SLICE = 1 << 20;
+const MOST_SLICE = 64 << 20;
 
 /** A stream into a picked file, which gathers what is written one behind the other. */
 export interface StreamOutput {
   /** Takes the bytes; they may be on their way when it resolves, but their memory is the caller's again. Throws what an earlier write failed with. */
-  write(at: number, bytes: Uint8Array): Promise<void>;
+  write(at: number, bytes: Uint8Array, copied?: Copied): Promise<void>;
   close(size: number): Promise<void>;
+}
+
+/** What is gathered and not on its way yet: bytes in a piece, or a range of a file. */
+interface Slice {
+  readonly file: Blob;
+  readonly at: number;
 }
 
 export function streamOutput(stream: FileSystemWritableFileStream, name: string): StreamOutput {
   /** One is filled while the other is on its way; both are made when first needed. */
   const pieces: Uint8Array<ArrayBuffer>[] = [];
+  let slice: Slice | null = null;
   let start = 0;
   let length = 0;
   let filling = 0;
   let underWay: Promise<void> = Promise.resolve();
   let turn: Promise<void> = Promise.resolve();
 
-  /** Resolves when the other piece can be filled. */
+  const gathered = (): Blob | Uint8Array<ArrayBuffer> => {
+    if (slice !== null) return slice.file.slice(slice.at, slice.at + length);
+    const piece = pieces[filling] as Uint8Array<ArrayBuffer>;
+    filling = 1 - filling;
+    // A part is copied out: one engine has ignored where a view ends.
+    return length === PIECE ? piece : piece.slice(0, length);
+  };
+  /** Resolves when the next piece can be filled. */
   const send = async (): Promise<void> => {
     await underWay;
     if (length === 0) return;
-    const piece = pieces[filling] as Uint8Array<ArrayBuffer>;
-    // A part is copied out: one engine has ignored where a view ends.
-    const data = length === PIECE ? piece : piece.slice(0, length);
-    underWay = stream.write({ type: "write", position: start, data }).catch(failed(name));
+    underWay = stream.write({ type: "write", position: start, data: gathered() }).catch(failed(name));
     underWay.catch(() => {}); // told to whoever comes next
     start += length;
     length = 0;
-    filling = 1 - filling;
+    slice = null;
+  };
+  const takeSlice = async (at: number, count: number, { file, at: from }: Slice): Promise<void> => {
+    const follows = slice !== null && at === start + length && file === slice.file && from === slice.at + length;
+    if (!follows || length >= MOST_SLICE) {
+      await send();
+      slice = { file, at: from };
+      start = at;
+    }
+    length += count;
   };
   const take = async (at: number, bytes: Uint8Array): Promise<void> => {
-    if (at !== start + length) {
+    if (slice !== null || at !== start + length) {
       await send();
       start = at;
     }
@@ -56,7 +80,13 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
     return turn;
   };
   return {
-    write: (at, bytes) => inTurn(() => take(at, bytes)),
+    write(at, bytes, copied) {
+      const file = copied?.source.origin?.handle;
+      const from = copied?.source.origin?.at;
+      if (file instanceof Blob && copied !== undefined && from !== undefined && bytes.length >= LEAST_SLICE)
+        return inTurn(() => takeSlice(at, bytes.length, { file, at: from + copied.at }));
+      return inTurn(() => take(at, bytes));
+    },
     close: (size) =>
       inTurn(async () => {
         await send();

@@ -1,0 +1,32 @@
+import type { BlockOrder, Copied } from "../core/ports.ts";
+import type { AttachedDisk } from "./disk.ts";
+
+/** Where the source has the bytes that a write carries; undefined: they were not read as they are. */
+export type CopiedFrom = (bytes: Uint8Array) => Copied | undefined;
+
+/** A part of an order's gathered bytes that stands in a file as it is. */
+interface Piece {
+  readonly from: number;
+  length: number;
+  readonly at: number;
+  readonly file: number;
+}
+
+/** For the writes made of one order's result: what plain extents were gathered into, and nothing has packed, is a copy. */
+export function copiedFrom(order: BlockOrder, result: ArrayBuffer, attached: AttachedDisk): CopiedFrom {
+  if (order.encoding !== null || order.salvage) return () => undefined;
+  const slots = new Map(order.grains.map((grain, i) => [grain, i * order.grain]));
+  const pieces: Piece[] = [];
+  for (const { kind, start, length, at, file } of order.extents) {
+    if (kind !== "raw") continue;
+    const within = start % order.grain;
+    const from = (slots.get(start - within) as number) + within;
+    const last = pieces[pieces.length - 1];
+    if (last !== undefined && last.file === file && last.from + last.length === from && last.at + last.length === at) last.length += length;
+    else pieces.push({ from, length, at, file });
+  }
+  return ({ buffer, byteOffset, length }) => {
+    const piece = buffer === result && pieces.find(({ from, length: room }) => byteOffset >= from && byteOffset + length <= from + room);
+    return piece ? { source: attached.source(piece.file), at: piece.at + byteOffset - piece.from } : undefined;
+  };
+}
