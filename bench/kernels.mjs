@@ -13,6 +13,7 @@ import { pathToFileURL } from "node:url";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { createBLAKE3, createCRC32 } from "hash-wasm";
 import { benchInput } from "./input.mjs";
+import { median } from "./pairs.mjs";
 import { givenOptions } from "./setting.mjs";
 
 const UNIT = 65536;
@@ -24,8 +25,6 @@ const CRC32C = 0x82f63b78;
 /** The parameter block of assembly/table-runs.ts, and how many entries src/kernels/table-scan.ts gives at a time. */
 const ENTRIES = 4096;
 const L2_MASK = 0x00ff_ffff_ffff_fe00n;
-
-const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
 /** MB/s of processor time; `work` runs until 50 ms are over. */
 function speed(bytes, work) {

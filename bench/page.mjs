@@ -5,16 +5,16 @@
  * Needs Chromium and qemu-img; for picked files also Xvfb, openbox and xdotool.
  */
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { createReadStream, mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { listen, staticServer } from "../scripts/static-server.mjs";
-import { benchInput } from "./input.mjs";
+import { benchInput, sha256Of } from "./input.mjs";
 import { buildBenchPage } from "./page/build.mjs";
 import { firstLoads, watchConversion } from "./page/built-page.mjs";
 import { giveFolder, launchSession, missingWindowTools, processorSeconds } from "./page/session.mjs";
+import { median } from "./pairs.mjs";
 
 const raw = { format: "raw", options: {} };
 const qcow2 = { format: "qcow2", options: {} };
@@ -28,18 +28,6 @@ const CONVERSIONS = [
   { name: "raw → VMDK streamOptimized", from: null, to: { format: "vmdk", options: { subformat: "streamOptimized" } }, target: null },
   { name: "qcow2 deflate → raw", from: ["-c"], to: raw, target: null },
 ];
-
-const median = (values) => {
-  const sorted = values.toSorted((a, b) => a - b);
-  const half = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-};
-
-async function sha256Of(path) {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 4 << 20 })) hash.update(chunk);
-  return hash.digest("hex");
-}
 
 /** The page, built into `folder`, and its address. */
 async function servePage(folder) {
@@ -79,7 +67,7 @@ async function measure(session, conversion, place, { input, folder, picked, pair
     const path = await saving.path();
     download = (performance.now() - started) / 1000;
     compare(path);
-    expected = await sha256Of(path);
+    expected = sha256Of(path);
     await saving.delete();
   };
   const run = async (work, checked) => {

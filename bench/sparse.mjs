@@ -7,6 +7,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { median } from "./pairs.mjs";
 
 const [pairs = "5", base = tmpdir()] = process.argv.slice(2);
 const folder = join(base, `spindle-sparse-${process.pid}`);
@@ -34,8 +35,6 @@ function convert(source, format) {
   rmSync(target);
   return seconds;
 }
-
-const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
 mkdirSync(folder, { recursive: true });
 try {
