@@ -24,7 +24,8 @@ export function openBlob(handle: unknown, name: string): WorkerFile {
 /** What browsers say of a file that is not there any more as it was (W3C File API, "Errors and Exceptions"). */
 const GONE: readonly string[] = ["NotReadableError", "NotFoundError"];
 
-async function readBlob(blob: Blob, name: string, at: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+/** Throws "io", with the reason when the file is not there any more as it was. */
+export async function readBlob(blob: Blob, name: string, at: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
   const buffer = await blob
     .slice(at, at + length)
     .arrayBuffer()

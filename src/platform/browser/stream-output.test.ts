@@ -10,7 +10,7 @@ interface Given {
 }
 
 /** What the browser's stream is used for, as an array of bytes; `failAt`: the number of the write that fails. */
-function fakeStream(failAt = Number.POSITIVE_INFINITY) {
+function fakeStream(failAt = Number.POSITIVE_INFINITY, failure = "QuotaExceededError") {
   let bytes = new Uint8Array(0);
   let writes = 0;
   let underWay = 0;
@@ -22,7 +22,7 @@ function fakeStream(failAt = Number.POSITIVE_INFINITY) {
   const stream = {
     async write({ position, data: given }: Given) {
       expect(++underWay).toBe(1);
-      if (++writes === failAt) throw new DOMException("no space", "QuotaExceededError");
+      if (++writes === failAt) throw new DOMException("no space", failure);
       await new Promise((resolve) => setTimeout(resolve));
       const data = given instanceof Blob ? new Uint8Array(await given.arrayBuffer()) : given;
       if (position + data.length > bytes.length) resize(position + data.length);
@@ -81,6 +81,36 @@ test("a write that fails is told, at the latest when the file is closed", async 
     await expect(all()).rejects.toMatchObject({ code: "io", reason: "disk-full" });
     await expect(output.close(size)).rejects.toMatchObject({ reason: "disk-full" });
   }
+});
+
+/** A file of which nothing can be read any more. */
+class Gone extends Blob {
+  override slice(at?: number, end?: number): Blob {
+    return new Gone([new Uint8Array((end ?? this.size) - (at ?? 0))]);
+  }
+  override arrayBuffer(): Promise<ArrayBuffer> {
+    return Promise.reject(new DOMException("gone", "NotReadableError"));
+  }
+}
+
+test("a write that the browser cuts off is a full disk, unless its source is what has gone", async () => {
+  const bytes = new Uint8Array(2 * MIB);
+  const from = (handle: Blob) => ({
+    source: { name: "source", size: bytes.length, origin: { handle, at: 0 }, read: () => Promise.reject() },
+    at: 0,
+  });
+  const failing = async (failure: string, copied?: ReturnType<typeof from>) => {
+    const output = streamOutput(fakeStream(1, failure).stream, "disk");
+    await output.write(0, bytes, copied);
+    await output.close(bytes.length);
+  };
+  await expect(failing("AbortError")).rejects.toMatchObject({ code: "io", reason: "disk-full", file: "disk" });
+  await expect(failing("NotReadableError", from(new Blob([bytes])))).rejects.toMatchObject({ reason: "disk-full", file: "disk" });
+  await expect(failing("NotReadableError", from(new Gone([bytes])))).rejects.toMatchObject({
+    reason: "file-changed",
+    file: "source",
+    at: bytes.length - 1,
+  });
 });
 
 test("ranges of a file are handed on as such, joined where they follow each other", async () => {

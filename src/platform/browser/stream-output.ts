@@ -1,5 +1,5 @@
 import type { Copied } from "../../core/ports.ts";
-import { failed } from "./write-failure.ts";
+import { failed, writeFailed } from "./write-failure.ts";
 
 /**
  * Writes go to the browser in pieces this large: it takes most of a millisecond for each, however small, and copies a large one faster
@@ -19,6 +19,7 @@ export interface StreamOutput {
 
 /** What is gathered and not on its way yet: bytes in a piece, or a range of a file. */
 interface Slice {
+  readonly name: string;
   readonly file: Blob;
   readonly at: number;
 }
@@ -44,17 +45,19 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
   const send = async (): Promise<void> => {
     await underWay;
     if (length === 0) return;
-    underWay = stream.write({ type: "write", position: start, data: gathered() }).catch(failed(name));
+    const source = slice?.name ?? "";
+    const data = gathered();
+    underWay = stream.write({ type: "write", position: start, data }).catch((cause) => writeFailed(name, data, source, cause));
     underWay.catch(() => {}); // told to whoever comes next
     start += length;
     length = 0;
     slice = null;
   };
-  const takeSlice = async (at: number, count: number, { file, at: from }: Slice): Promise<void> => {
+  const takeSlice = async (at: number, count: number, { file, at: from, name: source }: Slice): Promise<void> => {
     const follows = slice !== null && at === start + length && file === slice.file && from === slice.at + length;
     if (!follows || length >= MOST_SLICE) {
       await send();
-      slice = { file, at: from };
+      slice = { name: source, file, at: from };
       start = at;
     }
     length += count;
@@ -84,7 +87,7 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
       const file = copied?.source.origin?.handle;
       const from = copied?.source.origin?.at;
       if (file instanceof Blob && copied !== undefined && from !== undefined && bytes.length >= LEAST_SLICE)
-        return inTurn(() => takeSlice(at, bytes.length, { file, at: from + copied.at }));
+        return inTurn(() => takeSlice(at, bytes.length, { name: copied.source.name, file, at: from + copied.at }));
       return inTurn(() => take(at, bytes));
     },
     close: (size) =>
