@@ -26,7 +26,6 @@ function createBench(): Bench {
   const compute = createCompute(kernels);
   const pool = createPool(startWorkerPorts(), createHasher(kernels));
   const { signal } = new AbortController();
-  const breathe = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
   const file = async (name: string): Promise<File> => (await outputFiles(JOB, [name]))[0] as File;
   return {
     async convert(source, target, name, folder) {
@@ -42,7 +41,7 @@ function createBench(): Bench {
         };
         return { ...sink, close: timed };
       };
-      const ports = { pool, compute, createSink, breathe };
+      const ports = { pool, compute, createSink };
       const started = performance.now();
       const disk = await openDisk(fileSource(source), { resolve: async () => null, compute, signal });
       const request = { ...target, name, salvage: false, verify: false, checkSource: true };

@@ -1,17 +1,21 @@
 import { DiskError, fromPlainError, toPlainError } from "../core/errors.ts";
 import type { ByteSource } from "../core/model.ts";
-import type { BlockOrder, BlockPool, BlockResult, Hasher } from "../core/ports.ts";
-import type { FromWorker, Supply, WorkerPort } from "./protocol.ts";
+import type { BlockOrder, BlockPool, Hasher } from "../core/ports.ts";
+import type { FromWorker, Supply, ToWorker, WorkerPort } from "./protocol.ts";
 import { footprint, planReads } from "./reads.ts";
 
 /** So many workers with their orders stay within 300 MiB (see `planConvert`); reading and writing become the limit before that. */
 export const MAX_WORKERS = 5;
 /** Orders in flight per worker: one being worked on, one waiting, so that a worker never idles between them. */
 const ORDERS_PER_WORKER = 2;
+/** Browsers read and write 8 MiB at a time faster than 4, but only so many workers may hold as much within those 300 MiB. */
+const FEW_WORKERS = 3;
+const [LARGE_ORDER, SMALL_ORDER] = [8 << 20, 4 << 20];
 
+type Answer = Exclude<FromWorker, { type: "failed" }>;
 interface Pending {
   readonly worker: number;
-  resolve(result: BlockResult): void;
+  resolve(answer: Answer): void;
   reject(error: unknown): void;
 }
 
@@ -36,13 +40,23 @@ export function createPool(ports: readonly WorkerPort[], hasher: Hasher): Worker
     if (job === undefined) return;
     pending.delete(message.job);
     load[job.worker] = (load[job.worker] as number) - 1;
-    if (message.type === "done") job.resolve(message.result);
-    else job.reject(fromPlainError(message.error));
+    if (message.type === "failed") job.reject(fromPlainError(message.error));
+    else job.resolve(message);
   };
   const die = (error: unknown): void => {
     dead ??= error;
     for (const job of pending.values()) job.reject(error);
     pending.clear();
+  };
+  /** Gives the work to the least busy worker. */
+  const hand = <A extends Answer>(work: (job: number) => ToWorker, transfer: readonly ArrayBuffer[]): Promise<A> => {
+    const worker = load.indexOf(Math.min(...load));
+    load[worker] = (load[worker] as number) + 1;
+    const job = ++lastJob;
+    return new Promise<Answer>((resolve, reject) => {
+      pending.set(job, { worker, resolve, reject });
+      (ports[worker] as WorkerPort).post(work(job), transfer);
+    }) as Promise<A>;
   };
   for (const port of ports) {
     port.onMessage(settle);
@@ -51,6 +65,7 @@ export function createPool(ports: readonly WorkerPort[], hasher: Hasher): Worker
 
   return {
     credits: ports.length * ORDERS_PER_WORKER,
+    orderBytes: ports.length <= FEW_WORKERS ? LARGE_ORDER : SMALL_ORDER,
     hasher,
     get isDead() {
       return dead !== null;
@@ -71,14 +86,15 @@ export function createPool(ports: readonly WorkerPort[], hasher: Hasher): Worker
       if (dead !== null) throw dead;
       const supplies = await supply(order, sources, signal);
       if (dead !== null) throw dead;
-      const worker = load.indexOf(Math.min(...load));
-      load[worker] = (load[worker] as number) + 1;
-      const job = ++lastJob;
-      return new Promise((resolve, reject) => {
-        pending.set(job, { worker, resolve, reject });
-        const transfer = supplies.flatMap(({ content }) => (content instanceof Uint8Array ? [content.buffer] : []));
-        (ports[worker] as WorkerPort).post({ type: "order", job, order, supplies }, transfer);
-      });
+      const transfer = supplies.flatMap(({ content }) => (content instanceof Uint8Array ? [content.buffer] : []));
+      const { result } = await hand<Extract<Answer, { type: "done" }>>((job) => ({ type: "order", job, order, supplies }), transfer);
+      return result;
+    },
+    async hashZeros(order, signal) {
+      signal.throwIfAborted();
+      if (dead !== null) throw dead;
+      const { hashes } = await hand<Extract<Answer, { type: "hashed" }>>((job) => ({ type: "zeros", job, order }), []);
+      return hashes;
     },
     release(buffer) {
       const port = ports[load.indexOf(Math.min(...load))];

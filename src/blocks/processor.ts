@@ -1,10 +1,10 @@
 import { clip } from "../core/block-map.ts";
 import { isZero } from "../core/bytes.ts";
 import type { PackedExtent, RawExtent } from "../core/model.ts";
-import type { BlockOrder, BlockResult, LostRange, PlacedExtent } from "../core/ports.ts";
+import type { BlockOrder, BlockResult, LostRange, PlacedExtent, ZeroOrder } from "../core/ports.ts";
 import type { Encoding } from "../core/target.ts";
 import { type Codecs, createCodecs } from "../kernels/codecs.ts";
-import { pieceHashes } from "../kernels/disk-hash.ts";
+import { pieceHashes, zeroHashes } from "../kernels/disk-hash.ts";
 import { createKernels, type Kernels } from "../kernels/index.ts";
 import { footprint, planReads } from "./reads.ts";
 
@@ -25,6 +25,8 @@ export interface Sources {
 /** Carries out orders on one thread: read, decode, scan, hash, pack. */
 export interface Processor {
   process(order: BlockOrder, sources: Sources): Promise<BlockResult>;
+  /** See `BlockPool.hashZeros`. */
+  hashZeros(order: ZeroOrder): Uint8Array<ArrayBuffer>;
   /** Takes a spent result buffer back. */
   recycle(buffer: ArrayBuffer): void;
 }
@@ -49,6 +51,7 @@ export function createProcessor(): Processor {
   };
   return {
     recycle,
+    hashZeros: ({ ranges, diskSize }) => zeroHashes(kernels, ranges, diskSize),
     async process(order, sources) {
       for (const codec of codecsOf(order)) await codecs.need(codec);
       const lost: LostRange[] = [];

@@ -1,6 +1,6 @@
 import type { PlainError } from "../core/errors.ts";
 import type { Origin } from "../core/model.ts";
-import type { BlockOrder, BlockResult } from "../core/ports.ts";
+import type { BlockOrder, BlockResult, ZeroOrder } from "../core/ports.ts";
 
 /** What the pool sends to a block worker. */
 export type ToWorker =
@@ -13,6 +13,7 @@ export type ToWorker =
     }
   | { readonly type: "detach"; readonly id: number }
   | { readonly type: "order"; readonly job: number; readonly order: BlockOrder; readonly supplies: readonly Supply[] }
+  | { readonly type: "zeros"; readonly job: number; readonly order: ZeroOrder }
   /** A spent result buffer, to be filled again. */
   | { readonly type: "buffer"; readonly buffer: ArrayBuffer };
 
@@ -26,6 +27,7 @@ export interface Supply {
 
 export type FromWorker =
   | { readonly type: "done"; readonly job: number; readonly result: BlockResult }
+  | { readonly type: "hashed"; readonly job: number; readonly hashes: Uint8Array<ArrayBuffer> }
   | { readonly type: "failed"; readonly job: number; readonly error: PlainError };
 
 /** The end of a message channel that the pool talks to: a browser Worker, a Node worker thread. */

@@ -77,6 +77,14 @@ export function serveBlocks(
       post({ type: "failed", job: message.job, error: toPlainError(error) }, []);
     }
   };
+  const hashZeros = ({ job, order }: Extract<ToWorker, { type: "zeros" }>): void => {
+    try {
+      const hashes = processor.hashZeros(order);
+      post({ type: "hashed", job, hashes }, [hashes.buffer]);
+    } catch (error) {
+      post({ type: "failed", job, error: toPlainError(error) }, []);
+    }
+  };
   return (message) => {
     switch (message.type) {
       case "attach":
@@ -90,6 +98,9 @@ export function serveBlocks(
         break;
       case "buffer":
         processor.recycle(message.buffer);
+        break;
+      case "zeros":
+        queue = queue.then(() => hashZeros(message));
         break;
       case "order": {
         const ahead = readAhead(message.order);

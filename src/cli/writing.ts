@@ -115,7 +115,6 @@ const portsIn = (folder: string, session: Session): ConvertPorts => ({
   pool: session.pool,
   compute: session.compute,
   createSink: (files) => createFileSink(folder, files, () => session.checkUnchanged()),
-  breathe: () => new Promise<void>((resolve) => setImmediate(resolve)),
 });
 
 /** Refuses to write over what is read, or over what was not named: of the outputs, the first is. */

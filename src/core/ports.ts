@@ -47,14 +47,25 @@ export interface LostRange extends Range {
   readonly reason: string;
 }
 
+/** Zeros whose BLAKE3 is wanted, without anything to read. Plain data, cloneable. */
+export interface ZeroOrder {
+  readonly diskSize: number;
+  /** Starts and lengths in whole 64 KiB, but for the disk's last piece. */
+  readonly ranges: readonly Range[];
+}
+
 /** Workers with WASM; the same results, byte for byte, with any number of them. */
 export interface BlockPool {
   /** How many orders may be in flight: workers × buffers each. This is the whole back-pressure. */
   readonly credits: number;
+  /** Virtual bytes of an order at most: the larger, the faster files are read; with the credits it bounds the memory. */
+  readonly orderBytes: number;
   /** Makes a source readable by the workers; the number stands in extents' `file`. */
   attach(source: ByteSource): number;
   detach(id: number): void;
   process(order: BlockOrder, signal: AbortSignal): Promise<BlockResult>;
+  /** 32 bytes for each 64 KiB of the ranges, one behind the other, as in BlockResult.hashes. */
+  hashZeros(order: ZeroOrder, signal: AbortSignal): Promise<Uint8Array>;
   /** Gives a result's buffer back, to be used again. */
   release(buffer: ArrayBuffer): void;
   /** One input for all kinds of hashing that the jobs do outside the workers. */
@@ -75,11 +86,13 @@ export interface DiskHash {
   /** No piece will be added any more. */
   end(): void;
   /**
-   * Hashes up to `budget` bytes of the zeros that wait (BLAKE3 ties a chunk of zeros to its place, so they cost time too);
-   * true when none wait: before `end` those ahead of the last piece, after it all of them.
+   * Gaps of zeros that wait to be hashed (BLAKE3 ties a chunk of zeros to its place, so they cost time too), ascending: before `end` those
+   * ahead of the last piece, after it all of them. Each that waits costs memory.
    */
-  advance(budget: number): boolean;
-  /** 32 bytes; only after `end`. */
+  readonly gaps: readonly Range[];
+  /** Hashes of the next zeros that wait, 32 bytes for each 64 KiB. */
+  fill(hashes: Uint8Array): void;
+  /** 32 bytes; only after `end`, and when nothing waits. */
   finish(): Uint8Array;
 }
 

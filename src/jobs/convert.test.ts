@@ -16,7 +16,6 @@ import { type ConvertRequest, planConvert, runConvert } from "./convert.ts";
 import { createDisk, type Disk } from "./disk.ts";
 
 const never = new AbortController().signal;
-const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
 const quiet = () => {};
 
 function rawSource({ size, pieces }: TestDisk): SparseFile {
@@ -52,7 +51,7 @@ async function convert(
   const plan = await planConvert(disk, request, { pool, compute: contextOf().compute }, signal);
   let result: Run["result"];
   try {
-    result = await runConvert(plan, { pool, compute: contextOf().compute, createSink, breathe }, quiet, signal);
+    result = await runConvert(plan, { pool, compute: contextOf().compute, createSink }, quiet, signal);
   } catch (error) {
     if (sink !== null) expect((sink as MemorySink).ended).toBe("aborted");
     throw error;

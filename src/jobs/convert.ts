@@ -16,8 +16,9 @@ import { readDisk } from "./read.ts";
 import { type Survey, survey } from "./survey.ts";
 import { createMeasure, lossesOf, readOptions, targetOf, withoutSums } from "./target.ts";
 import { openWritten, verifyImage } from "./verify.ts";
-import { blockOrders, MIN_GRAIN, ORDER_BYTES } from "./walk.ts";
+import { blockOrders, MIN_GRAIN } from "./walk.ts";
 import { createWriteBehind, MOST_UNDER_WAY } from "./write-behind.ts";
+import { finishHash, hashZeros } from "./zeros.ts";
 
 export interface ConvertRequest {
   readonly format: string;
@@ -56,8 +57,6 @@ export interface ConvertPorts {
   readonly pool: BlockPool;
   readonly compute: Compute;
   createSink(files: readonly string[]): Promise<ImageSink>;
-  /** Lets the thread answer its messages. */
-  breathe(): Promise<void>;
 }
 
 export interface ConvertResult {
@@ -122,7 +121,7 @@ export async function planConvert(
     survey: mapped,
     outputBytes: measured.written,
     logicalBytes: measured.sizes.reduce((sum, size) => sum + size, 0),
-    memoryBytes: (pool.credits * 2 + MOST_UNDER_WAY) * ORDER_BYTES + (pool.credits / 2) * WORKER_BYTES + TABLE_BYTES,
+    memoryBytes: (pool.credits * 2 + MOST_UNDER_WAY) * pool.orderBytes + (pool.credits / 2) * WORKER_BYTES + TABLE_BYTES,
     losses,
     qemuArguments: blocked ? null : target.qemuArguments(spec),
   };
@@ -190,7 +189,6 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
   try {
     const hashed = plan.request.verify || target.contentIds === true;
     const written = await writeImage(plan, target.create(plan.spec, ports.compute), hashed, sink, ports, report, signal);
-    const total = plan.survey.dataBytes + plan.survey.packedBytes;
     report({ phase: "finish", done: 0, total: written.logicalBytes, position: plan.disk.size });
     const files = await sink.close(written.sizes, signal);
     const wrapping = target.readsAs?.(plan.spec.options) ?? null;
@@ -198,10 +196,7 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
     const changes = over && { over, within: () => changedUnits(plan.disk, over, written.unit, plan.request.salvage, signal) };
     const expected = { format, wrapping, size: plan.disk.size, digest: written.digest, changes };
     if (plan.request.verify) await verifyImage(files, expected, ports.compute, ports.pool, report, signal);
-    const blake3 =
-      written.hash === null
-        ? null
-        : await finishHash(written.hash, ports, signal, () => report({ phase: "hash", done: total, total, position: plan.disk.size }));
+    const blake3 = written.hash === null ? null : await finishHash(written.hash, plan.disk, ports.pool, report, signal);
     const base = target.overBase === undefined ? null : baseOf(await openWritten(files, expected, ports.compute), plan.request.name);
     await sink.commit();
     return { files: fileFacts(files), written: written.bytes, verified: plan.request.verify, blake3, lost: written.lost, wrongSums, base };
@@ -295,6 +290,7 @@ async function writeImage(
     for await (const { work, result } of inOrder(pool, blockOrders(attached, walk, signal), signal)) {
       digest.add(result.hashAt, result.hashes);
       result.hashAt.forEach((at, i) => void hash?.add(at, result.hashes.subarray(i * 32, i * 32 + 32)));
+      if (hash !== null) await hashZeros(hash, "many", disk, pool, signal);
       for (const range of result.lost) lost.push(range);
       const from = copiedFrom(work.order, result.buffer, attached);
       if (units === null) await carryOut(unitWrites(writer, result), from);
@@ -332,22 +328,4 @@ function joinLost(lost: readonly LostRange[]): LostRange[] {
     else joined.push(range);
   }
   return joined;
-}
-
-/** Zeros hashed between two breaths. */
-const HASH_STEP = 64 << 20;
-
-export async function finishHash(
-  hash: DiskHash,
-  ports: Pick<ConvertPorts, "breathe">,
-  signal: AbortSignal,
-  onStep: () => void,
-): Promise<Uint8Array> {
-  hash.end();
-  while (!hash.advance(HASH_STEP)) {
-    signal.throwIfAborted();
-    onStep();
-    await ports.breathe();
-  }
-  return hash.finish();
 }

@@ -20,7 +20,7 @@ async function convert(source: SparseFile, format: string, options: Readonly<Rec
     return sinks[0] as MemorySink;
   };
   try {
-    const ports = { pool, compute, createSink, breathe: () => new Promise<void>((resolve) => setImmediate(resolve)) };
+    const ports = { pool, compute, createSink };
     await runConvert(await planConvert(await openDisk(source, contextOf()), request, ports, never), ports, () => {}, never);
   } finally {
     pool.end();

@@ -48,6 +48,8 @@ export interface AttachedDisk {
   place(run: Run): PlacedExtent;
   /** The file that `place` has named. */
   source(file: number): ByteSource;
+  /** See `BlockPool.orderBytes`. */
+  readonly orderBytes: number;
   detach(): void;
 }
 
@@ -62,6 +64,7 @@ export function attachDisk(disk: Disk, pool: BlockPool): AttachedDisk {
       return { ...extent, file: (ids[volume] as number[])[extent.file] as number };
     },
     source: (id) => files[all.indexOf(id)] as ByteSource,
+    orderBytes: pool.orderBytes,
     detach() {
       for (const id of all) pool.detach(id);
     },

@@ -42,7 +42,6 @@ async function keep(
   const ports = {
     pool: localPool(2),
     compute: testCompute(),
-    breathe: async () => {},
     createSink: async (wanted: readonly string[]) => {
       const sink = memorySink(wanted);
       files.push(...sink.files);

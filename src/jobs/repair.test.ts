@@ -129,7 +129,6 @@ describe("repairing", () => {
     const ports = {
       pool,
       compute: testCompute(),
-      breathe: async () => {},
       createSink: async (names: readonly string[]) => (sink = memorySink(names)),
     };
     let sink = memorySink([]);

@@ -16,7 +16,7 @@ import {
 } from "../partitions/index.ts";
 import { attachDisk, createDisk, type Disk, requireReadable } from "./disk.ts";
 import { readDisk } from "./read.ts";
-import { mapRuns, ORDER_BYTES } from "./walk.ts";
+import { mapRuns } from "./walk.ts";
 
 /** How small a disk may safely become. It may be larger than the disk is: then something was cut off earlier. */
 export interface SafeSize {
@@ -44,6 +44,7 @@ const MBR_SECTORS = 2 ** 32;
 const DYNAMIC = "0x42";
 /** Of the bytes that are cut, at most so many are looked at. */
 const MOST_LOOKED_AT = 64 << 20;
+const LOOK_STEP = 4 << 20;
 
 /** What stands on a disk, as far as its size is concerned. */
 interface Layout extends SafeSize {
@@ -369,9 +370,9 @@ async function firstData(
     for (const { extent } of runs) {
       if (extent.kind === "zero") continue;
       const end = extent.start + extent.length;
-      for (let at = extent.start; at < end; at += ORDER_BYTES) {
+      for (let at = extent.start; at < end; at += LOOK_STEP) {
         if (looked >= MOST_LOOKED_AT) return null;
-        const bytes = await read(at, Math.min(ORDER_BYTES, end - at));
+        const bytes = await read(at, Math.min(LOOK_STEP, end - at));
         for (const { start, length } of known) bytes.fill(0, Math.max(0, start - at), Math.max(0, start + length - at));
         const first = bytes.findIndex((byte) => byte !== 0);
         if (first >= 0) return at + first;

@@ -139,7 +139,7 @@ describe.skipIf(!hasAll)("a disk of many partitions", () => {
 
     const pool = localPool();
     const sink = memorySink(["out.qcow2"]);
-    const ports = { pool, compute: testCompute(), createSink: async () => sink, breathe: async () => {} };
+    const ports = { pool, compute: testCompute(), createSink: async () => sink };
     const request = { format: "qcow2", options: {}, name: "out.qcow2", salvage: false, verify: true, checkSource: false };
     const plan = await planConvert(result.disk, request, ports, signal);
     const converted = await runConvert(plan, ports, () => {}, signal);

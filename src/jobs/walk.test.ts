@@ -9,7 +9,7 @@ import { localPool } from "../testing/local-pool.ts";
 import { attachDisk, createDisk, type Disk } from "./disk.ts";
 import { inOrder } from "./in-order.ts";
 import { readDisk } from "./read.ts";
-import { blockOrders, mapRuns, ORDER_BYTES } from "./walk.ts";
+import { blockOrders, mapRuns } from "./walk.ts";
 
 const signal = new AbortController().signal;
 const diskOf = (chain: readonly Volume[]): Disk => createDisk(chain, mergeLayers, [], (chain[0] as Volume).size);
@@ -28,7 +28,7 @@ test("orders carry every byte of data once, in order, whatever the cell and unit
       let last = -1;
       const request = { unit, encoding: null, hash: true, units: true, salvage: false, start: 0, end: disk.size, onLost: null };
       for await (const { work, result } of inOrder(pool, blockOrders(attached, request, signal), signal)) {
-        expect(work.order.grains.length * work.order.grain).toBeLessThanOrEqual(ORDER_BYTES);
+        expect(work.order.grains.length * work.order.grain).toBeLessThanOrEqual(pool.orderBytes);
         result.index.forEach((index, i) => {
           expect(index).toBeGreaterThan(last);
           last = index;

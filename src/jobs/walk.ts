@@ -5,8 +5,8 @@ import type { BlockOrder, LostRange, PlacedExtent } from "../core/ports.ts";
 import type { Encoding } from "../core/target.ts";
 import type { AttachedDisk, Disk } from "./disk.ts";
 
-/** Virtual bytes per order: large enough for fast reads, small enough that credits bound the memory. */
-export const ORDER_BYTES = 4 << 20;
+/** Virtual bytes of an order whose units are packed: that takes the workers long, and the last orders should end together. */
+const PACKED_ORDER_BYTES = 4 << 20;
 /** Grains are never smaller, so that hashing and messaging do not drown in tiny units. */
 export const MIN_GRAIN = 64 << 10;
 /** Where salvage cannot tell how much a damaged table covers, it gives up this much at a time. */
@@ -84,8 +84,8 @@ export interface Work {
 export async function* blockOrders(attached: AttachedDisk, request: WalkRequest, signal: AbortSignal): AsyncGenerator<Work> {
   const { disk } = attached;
   const grain = Math.max(MIN_GRAIN, request.unit);
-  const room = Math.max(1, Math.floor(ORDER_BYTES / grain));
   const { unit, encoding, hash, units, salvage } = request;
+  const room = Math.max(1, Math.floor((encoding === null ? attached.orderBytes : PACKED_ORDER_BYTES) / grain));
   let grains: number[] = [];
   let extents: PlacedExtent[] = [];
   let dataBytes = 0;

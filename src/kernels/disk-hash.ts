@@ -1,11 +1,9 @@
 import { DiskError } from "../core/errors.ts";
+import type { Range } from "../core/model.ts";
 import type { DiskHash, Hasher } from "../core/ports.ts";
 import { HASH_BYTES, type Kernels, PIECE_BYTES, ZERO_BYTES_LIMIT } from "./index.ts";
 
 const CHUNK_BYTES = 1024;
-/** What one `add` gives to the zeros that wait: small gaps are worked off on the way and never pile up. */
-const ZEROS_PER_ADD = 4 * PIECE_BYTES;
-
 export function createHasher(kernels: Kernels): Hasher {
   return { digest: (message) => kernels.blake3Digest(message).slice(), disk: (size) => new PieceTree(kernels, size) };
 }
@@ -19,6 +17,22 @@ export function createHasher(kernels: Kernels): Hasher {
 export function pieceHashes(kernels: Kernels, at: number, length: number, position: number, diskSize: number): Uint8Array {
   if (diskSize <= PIECE_BYTES) return kernels.blake3Digest(kernels.input.subarray(at, at + length));
   return kernels.blake3Pieces(at, length, position / CHUNK_BYTES);
+}
+
+/** The same for zeros, which need not be anywhere: of every range, one behind the other. */
+export function zeroHashes(kernels: Kernels, ranges: readonly Range[], diskSize: number): Uint8Array<ArrayBuffer> {
+  const pieces = ranges.reduce((sum, { length }) => sum + Math.ceil(length / PIECE_BYTES), 0);
+  const hashes = new Uint8Array(pieces * HASH_BYTES);
+  let done = 0;
+  for (const { start, length } of ranges)
+    for (let at = 0; at < length; at += ZERO_BYTES_LIMIT) {
+      const part = Math.min(ZERO_BYTES_LIMIT, length - at);
+      const own =
+        diskSize <= PIECE_BYTES ? kernels.blake3Digest(new Uint8Array(part)) : kernels.blake3ZeroPieces(part, (start + at) / CHUNK_BYTES);
+      hashes.set(own, done);
+      done += own.length;
+    }
+  return hashes;
 }
 
 /** A whole subtree. Numbers count pieces. */
@@ -65,7 +79,6 @@ class PieceTree implements DiskHash {
     const list = this.#gaps.at(-1)?.after ?? this.#front;
     this.#join(list, { first: piece, count: 1, hash: pieceHash.slice(0, HASH_BYTES) });
     this.#next = piece + 1;
-    if (this.#gaps.length > 0) this.advance(ZEROS_PER_ADD);
   }
 
   end(): void {
@@ -74,24 +87,26 @@ class PieceTree implements DiskHash {
     this.#ended = true;
   }
 
-  advance(budget: number): boolean {
-    let left = Math.max(1, Math.floor(budget / PIECE_BYTES));
-    for (let gap = this.#gaps[0]; gap !== undefined && left > 0; gap = this.#gaps[0]) {
-      const count = Math.min(left, gap.count, ZERO_BYTES_LIMIT / PIECE_BYTES);
-      this.#hashZeros(gap.first, count);
-      left -= count;
-      gap.first += count;
-      gap.count -= count;
-      if (gap.count > 0) continue;
+  get gaps(): Range[] {
+    return this.#gaps.map(({ first, count }) => {
+      const start = first * PIECE_BYTES;
+      return { start, length: Math.min(count * PIECE_BYTES, this.#size - start) };
+    });
+  }
+
+  fill(hashes: Uint8Array): void {
+    for (let at = 0; at < hashes.length; at += HASH_BYTES) {
+      const gap = this.#gaps[0];
+      if (gap === undefined) throw new DiskError("usage", "hash: more zeros than wait");
+      this.#join(this.#front, { first: gap.first++, count: 1, hash: hashes.slice(at, at + HASH_BYTES) });
+      if (--gap.count > 0) continue;
       this.#gaps.shift();
       for (const subtree of gap.after) this.#join(this.#front, subtree);
     }
-    return this.#gaps.length === 0;
   }
 
   finish(): Uint8Array {
-    if (!this.#ended) throw new DiskError("usage", "hash: asked for before the end of the disk");
-    while (!this.advance(ZERO_BYTES_LIMIT));
+    if (!this.#ended || this.#gaps.length > 0) throw new DiskError("usage", "hash: asked for before the end of the disk");
     const subtrees = [...this.#front];
     let right = (subtrees.pop() as Subtree).hash;
     for (let left = subtrees.pop(); left !== undefined; left = subtrees.pop()) {
@@ -100,17 +115,6 @@ class PieceTree implements DiskHash {
       right = subtrees.length === 0 ? this.#kernels.blake3Root(this.#pair).slice() : this.#kernels.blake3Parent(this.#pair).slice();
     }
     return right;
-  }
-
-  #hashZeros(first: number, count: number): void {
-    const start = first * PIECE_BYTES;
-    const length = Math.min(count * PIECE_BYTES, this.#size - start);
-    const only = this.#pieces === 1;
-    const hashes = (
-      only ? this.#kernels.blake3Digest(new Uint8Array(length)) : this.#kernels.blake3ZeroPieces(length, start / CHUNK_BYTES)
-    ).slice();
-    for (let i = 0; i < count; i++)
-      this.#join(this.#front, { first: first + i, count: 1, hash: hashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES) });
   }
 
   #leaveGap(end: number): void {

@@ -1,3 +1,4 @@
+import type { BlockPool } from "../core/ports.ts";
 import { type ConvertRequest, planConvert, runConvert } from "../jobs/convert.ts";
 import type { Disk } from "../jobs/disk.ts";
 import { testCompute } from "./image-harness.ts";
@@ -7,12 +8,12 @@ import type { SparseFile } from "./sparse-file.ts";
 
 const never = new AbortController().signal;
 
-/** A conversion as the product does it, verified, into files in memory; with two workers. Throws where the product would. */
+/** A conversion as the product does it, verified, into files in memory. Throws where the product would. */
 export async function converted(
   disk: Disk,
   request: Pick<ConvertRequest, "format" | "name"> & Partial<ConvertRequest>,
+  pool: BlockPool = localPool(2),
 ): Promise<readonly SparseFile[]> {
-  const pool = localPool(2);
   const compute = testCompute();
   const whole = { options: {}, salvage: false, verify: true, checkSource: true, ...request };
   let files: readonly SparseFile[] = [];
@@ -22,7 +23,7 @@ export async function converted(
     return sink;
   };
   const plan = await planConvert(disk, whole, { pool, compute }, never);
-  const result = await runConvert(plan, { pool, compute, createSink, breathe: async () => {} }, () => {}, never);
+  const result = await runConvert(plan, { pool, compute, createSink }, () => {}, never);
   if (result.written > plan.outputBytes) throw new Error(`${result.written} bytes written, ${plan.outputBytes} announced`);
   return files;
 }

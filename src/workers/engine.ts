@@ -274,7 +274,7 @@ export function createEngine(): Engine {
         const refusal = ready?.shaped.losses.find(({ severity }) => severity === "blocker");
         if (refusal !== undefined) throw new DiskError("limit", `${refusal.what}: ${refusal.why}`);
         const written = await withPool(async (p) => {
-          const ports = { pool: p, compute, createSink: output.createSink, breathe };
+          const ports = { pool: p, compute, createSink: output.createSink };
           if (ready !== null) return [await runConvert(ready.plan, ports, meter, signal)];
           const names = layerNames(disk, request.name);
           return convertChain(disk, chainRequest(request, names), ports, () => {}, meter, signal);
@@ -332,7 +332,7 @@ export function createEngine(): Engine {
     async blake3(id, request, report) {
       return withJob(id, async (p, signal) => {
         const { disk } = await shapedFor(subjectOf(request), request, p, compute, signal);
-        return hexText(await hashDisk(disk, { pool: p, breathe }, createMeter(report), signal));
+        return hexText(await hashDisk(disk, p, createMeter(report), signal));
       });
     },
     async check(id, image, report) {
@@ -371,4 +371,3 @@ const chainRequest = ({ format, options, salvage }: ConvertRequest, names: reado
 });
 
 /** Lets the worker answer its messages (a cancel) between two pieces of work. */
-const breathe = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
