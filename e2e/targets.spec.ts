@@ -85,6 +85,26 @@ test.describe("another size", () => {
   });
 });
 
+test("what is being typed stays while a plan comes in", async ({ spindle, folder }) => {
+  const path = join(folder, "typed.raw");
+  writeFileSync(path, noise(4 * MIB, 3));
+  const opened = await openImage(spindle, path);
+  await opened.getByText("Options", { exact: true }).click();
+  await opened.getByText("Size and free space").click();
+  const [size, name] = [opened.getByLabel("Virtual size", { exact: true }), opened.getByLabel("File name", { exact: true })];
+  await expect(opened.getByText(/^At least/)).toBeVisible();
+  await size.fill("8 MiB"); // Enter is still to come
+  await name.fill("mine");
+  await size.evaluate((field: HTMLInputElement) => {
+    field.value = "16 MiB";
+    field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  });
+  await opened.getByRole("checkbox", { name: "Leave out free space" }).dispatchEvent("click");
+  await expect(opened.getByText(/^No file system was recognised/)).toBeVisible();
+  await expect(size).toHaveValue("16 MiB");
+  await expect(name).toHaveValue("mine");
+});
+
 test.describe("slim", () => {
   test.skip(missing("mkfs.ext4") !== "", missing("mkfs.ext4"));
 

@@ -1,10 +1,11 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import type { SlimCard } from "../workers/engine-api.ts";
 import { bytes, exactBytes, readable, typedSize } from "./quantities.ts";
 import { presetCard } from "./state/engine.ts";
 import type { Entry } from "./state/entry.ts";
 import { chooseSize, loadLimits } from "./state/size.ts";
+import { TextInput } from "./text-input.tsx";
 
 /** The disk's size in the result, and whether its free space comes along. */
 export function ShapeFields({ entry }: { readonly entry: Entry }) {
@@ -55,7 +56,6 @@ export function ShapeFields({ entry }: { readonly entry: Entry }) {
 
 function SizeField({ entry, size }: { readonly entry: Entry; readonly size: number }) {
   const text = useSignal(typedSize(entry.size.value ?? size));
-  const input = useRef<HTMLInputElement>(null);
   const limits = entry.limits.value;
   const fault = entry.sizeFault.value;
   const id = `size-${entry.key}`;
@@ -74,17 +74,7 @@ function SizeField({ entry, size }: { readonly entry: Entry; readonly size: numb
     <div class="field">
       <label for={id}>Virtual size</label>
       <div class="suffixed">
-        <input
-          ref={input}
-          id={id}
-          type="text"
-          autocomplete="off"
-          spellcheck={false}
-          aria-invalid={fault !== null}
-          aria-describedby={`${id}-fault ${id}-range`}
-          value={text.value}
-          onChange={(event) => take(event.currentTarget.value)}
-        />
+        <TextInput id={id} isInvalid={fault !== null} describedBy={`${id}-fault ${id}-range`} value={text.value} onTake={take} />
         {entry.size.value !== null || fault !== null ? (
           <button type="button" class="small" onClick={() => take(typedSize(size))}>
             As it is

@@ -3,6 +3,7 @@ import { LayersField } from "./layers-field.tsx";
 import { formatCard, presetCard } from "./state/engine.ts";
 import type { Entry } from "./state/entry.ts";
 import { chooseOption, outputStem } from "./state/target.ts";
+import { TextInput } from "./text-input.tsx";
 
 /** A format's first choices are those that people come for; the rest, and what has to be typed, is folded away. */
 const PLAIN_OPTIONS = 3;
@@ -21,14 +22,11 @@ export function TargetOptions({ entry }: { readonly entry: Entry }) {
       <div class="field">
         <label for={`name-${entry.key}`}>File name</label>
         <div class="suffixed">
-          <input
+          <TextInput
             id={`name-${entry.key}`}
-            type="text"
-            autocomplete="off"
-            spellcheck={false}
             value={outputStem(entry)}
-            onChange={(event) => {
-              entry.stem.value = event.currentTarget.value.trim().replace(/[\\/]/g, "-") || null;
+            onTake={(typed) => {
+              entry.stem.value = typed.trim().replace(/[\\/]/g, "-") || null;
             }}
           />
           <span>.{entry.extension}</span>
@@ -69,15 +67,7 @@ function OptionField({ entry, option }: { readonly entry: Entry; readonly option
     <div class="field">
       <label for={id}>{option.label}</label>
       {option.choices === null ? (
-        <input
-          id={id}
-          type="text"
-          autocomplete="off"
-          spellcheck={false}
-          aria-describedby={`${id}-help`}
-          value={value}
-          onChange={(event) => chooseOption(entry, option.name, event.currentTarget.value.trim())}
-        />
+        <TextInput id={id} describedBy={`${id}-help`} value={value} onTake={(typed) => chooseOption(entry, option.name, typed.trim())} />
       ) : (
         <select
           id={id}
