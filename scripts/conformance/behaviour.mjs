@@ -36,7 +36,7 @@ export async function checkBehaviour(section, context) {
   const disk = join(work, "disk.raw");
   await makeDisk("odd", disk, context.judges);
   const all = { ...context, section, folder, disk };
-  const parts = [checkSources, checkTargets, checkFullDisk, checkInterrupts, checkTruncation, checkReproducible, checkMemory];
+  const parts = [checkSources, checkTargets, checkFullDisk, checkInterrupts, checkTruncation, checkReproducible, checkMemory, checkVersion];
   await Promise.all(parts.map((check) => check(all)));
 }
 
@@ -50,6 +50,15 @@ async function images({ spindle, folder }, disk, words = REPRESENTATIVES.map((ta
     made.push({ format, path });
   }
   return made;
+}
+
+async function checkVersion({ section, spindle }) {
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"));
+  for (const word of ["--version", "-V"])
+    await section.row(`${word} says which program this is`, async () => {
+      const { code, stdout } = await spindle([word]);
+      return code === 0 && `${stdout}` === `spindle version ${version}\n` ? "" : `exit ${code}: ${stdout}`;
+    });
 }
 
 const stateOf = async (path) => `${statSync(path).mtimeMs} ${statSync(path).size} ${await fileHash(path)}`;

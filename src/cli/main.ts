@@ -1,3 +1,4 @@
+import { version } from "../../package.json";
 import { DiskError } from "../core/errors.ts";
 import { programHelp, verbHelp } from "./help.ts";
 import { printRemark, printText } from "./output.ts";
@@ -5,9 +6,14 @@ import { createSession } from "./session.ts";
 import { VERBS } from "./verbs.ts";
 
 const HELP = ["help", "--help", "-h"];
+const VERSION = ["--version", "-V"];
 
 async function main(words: readonly string[]): Promise<number> {
   const [first, ...following] = words;
+  if (first !== undefined && VERSION.includes(first)) {
+    printText(`spindle version ${version}\n`);
+    return 0;
+  }
   const asked = first !== undefined && HELP.includes(first);
   const [name, ...rest] = asked ? following : words;
   if (name === undefined || HELP.includes(name)) {
