@@ -1,5 +1,5 @@
 import { clip } from "../core/block-map.ts";
-import { isZero } from "../core/bytes.ts";
+import { isZero, totalLength } from "../core/bytes.ts";
 import type { PackedExtent, RawExtent } from "../core/model.ts";
 import type { BlockOrder, BlockResult, LostRange, PlacedExtent, ZeroOrder } from "../core/ports.ts";
 import type { Encoding } from "../core/target.ts";
@@ -92,7 +92,7 @@ async function gather(
     return { bytes: await sources.read(only.file, only.at, only.length, allocate), read: only.length, packed: new Map() };
   }
   const bytes = allocate(order.grains.length * order.grain);
-  if (order.salvage || order.extents.reduce((sum, { length }) => sum + length, 0) < bytes.length) bytes.fill(0);
+  if (order.salvage || totalLength(order.extents) < bytes.length) bytes.fill(0);
   const place = placer(order);
   const packed = new Map<number, Uint8Array>();
   let total = 0;

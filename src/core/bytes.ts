@@ -40,6 +40,18 @@ export function sliceSource(base: ByteSource, at: number, length: number, name =
   };
 }
 
+export const totalLength = (parts: readonly { readonly length: number }[]): number => parts.reduce((sum, { length }) => sum + length, 0);
+
+/** The parts one behind the other: in new memory, or at the front of `room`. */
+export function joined(parts: readonly Uint8Array[], room = new Uint8Array(totalLength(parts))): Uint8Array<ArrayBuffer> {
+  let at = 0;
+  for (const part of parts) {
+    room.set(part, at);
+    at += part.length;
+  }
+  return room.subarray(0, at);
+}
+
 /** Whether `bytes[from..end)` are all zero: eight words at once, which JavaScript does at memory speed. */
 export function isZero(bytes: Uint8Array, from: number, end: number): boolean {
   if (bytes[from] !== 0 && from < end) return false;

@@ -178,8 +178,8 @@ export interface Copied {
 
 /** Where an image goes: the files of one target. The target appears whole under its final names, or not at all. */
 export interface ImageSink {
-  /** `copied`: where the source has the same bytes, for a sink that need not touch them to copy them. */
-  write(file: number, at: number, bytes: Uint8Array, copied?: Copied): Promise<void>;
+  /** The parts, one behind the other. `copied`, of a single part: where the source has the same bytes, for a sink that need not touch them to copy them. */
+  write(file: number, at: number, parts: readonly Uint8Array[], copied?: Copied): Promise<void>;
   /** Sets the sizes and ends writing; the files can then be read back. */
   close(sizes: readonly number[], signal: AbortSignal): Promise<readonly ByteSource[]>;
   /** The files were found right: they get their final names. Called once, after `close`. */

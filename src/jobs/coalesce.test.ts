@@ -1,11 +1,21 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { joined, totalLength } from "../core/bytes.ts";
 import type { Write } from "../core/target.ts";
-import { coalesce, withoutZeros } from "./coalesce.ts";
+import { coalesce, type JoinedWrite, withoutZeros } from "./coalesce.ts";
 
 const apply = (writes: Iterable<Write>, size: number): Uint8Array => {
   const file = new Uint8Array(size);
   for (const { at, bytes } of writes) file.set(bytes, at);
+  return file;
+};
+
+const applyJoined = (writes: readonly JoinedWrite[], size: number): Uint8Array => {
+  const file = new Uint8Array(size);
+  for (const { at, parts, length } of writes) {
+    expect(length).toBe(totalLength(parts));
+    file.set(joined(parts), at);
+  }
   return file;
 };
 
@@ -24,30 +34,38 @@ test("what is written stays the same, in fewer writes", () => {
         at += length;
         from += length;
       }
-      const joined = [...coalesce(writes)];
-      expect(apply(joined, at)).toEqual(apply(writes, at));
+      const fewer = [...coalesce(writes)];
+      expect(applyJoined(fewer, at)).toEqual(apply(writes, at));
       const gaps = writes.filter((write, i) => i > 0 && write.at !== (writes[i - 1] as Write).at + (writes[i - 1] as Write).bytes.length);
-      expect(joined.length).toBeLessThanOrEqual(gaps.length + 1);
+      expect(fewer.length).toBeLessThanOrEqual(gaps.length + 1);
     }),
   );
 });
 
-test("neighbours in one buffer are joined without a copy", () => {
+test("nothing is copied: neighbours in one buffer are one part, others a part each", () => {
   const buffer = new Uint8Array(300);
-  const [joined] = coalesce([0, 100, 200].map((at) => ({ file: 0, at, bytes: buffer.subarray(at, at + 100) })));
-  expect(joined?.bytes.buffer).toBe(buffer.buffer);
-  expect(joined?.bytes.length).toBe(300);
+  const other = new Uint8Array(10);
+  const views = [0, 100, 200].map((at) => ({ file: 0, at, bytes: buffer.subarray(at, at + 100) }));
+  const [write] = coalesce([...views, { file: 0, at: 300, bytes: other }]);
+  expect(write?.parts.map((part) => [part.buffer, part.length])).toEqual([
+    [buffer.buffer, 300],
+    [other.buffer, 10],
+  ]);
 });
 
-test("files are kept apart and large pieces are not copied", () => {
+test("files are kept apart, large parts stand alone, and what is joined has a limit", () => {
   const large = new Uint8Array(1 << 20);
   const small = new Uint8Array(10);
-  const writes = [
+  const apart = [
     { file: 0, at: 0, bytes: large },
     { file: 0, at: large.length, bytes: small },
     { file: 1, at: large.length + 10, bytes: small },
   ];
-  expect([...coalesce(writes)]).toEqual(writes);
+  const found = [...coalesce(apart)].map(({ file, at, parts: [only, ...others] }) => [file, at, only === apart[0]?.bytes, others.length]);
+  expect(found).toEqual(apart.map(({ file, at }, i) => [file, at, i === 0, 0]));
+  const half = 1 << 19;
+  const many = Array.from({ length: 20 }, (_, i) => ({ file: 0, at: i * half, bytes: new Uint8Array(half) }));
+  expect([...coalesce(many)].map(({ parts }) => parts.length)).toEqual([8, 8, 4]);
 });
 
 test("zero pieces of large writes are left out, and nothing else", () => {

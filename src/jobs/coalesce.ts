@@ -1,56 +1,46 @@
 import { isZero } from "../core/bytes.ts";
 import type { Write } from "../core/target.ts";
 
-/** Pieces this large are not copied together: the call costs less than the copy. */
+/** Neighbours in a file, to be written in one go; the parts follow each other. */
+export interface JoinedWrite {
+  readonly file: number;
+  readonly at: number;
+  readonly parts: readonly Uint8Array[];
+  readonly length: number;
+}
+
+/** Parts this large are written by themselves: joining gains nothing, and a sink may know a way of its own to copy them. */
 const LARGE = 1 << 20;
-/** Gathered writes never grow past this. */
+/** Parts from different buffers are joined up to so many bytes. */
 const LIMIT = 4 << 20;
 
-/**
- * Joins writes that follow each other in a file into few large ones. Neighbours in one buffer are joined without a copy;
- * small neighbours from different buffers are gathered into a new one. Order is kept.
- */
-export function* coalesce(writes: Iterable<Write>): Generator<Write> {
-  let run: Write[] = [];
-  let length = 0;
+/** Joins writes that follow each other in a file. Neighbours in one buffer become one part; nothing is copied. Order is kept. */
+export function* coalesce(writes: Iterable<Write>): Generator<JoinedWrite> {
+  let parts: Uint8Array[] = [];
+  let [file, at, length] = [0, 0, 0];
   for (const write of writes) {
-    if (write.bytes.length === 0) continue;
-    const last = run[run.length - 1];
-    const follows = last !== undefined && write.file === last.file && write.at === last.at + last.bytes.length;
-    if (last !== undefined && follows && adjoins(last.bytes, write.bytes)) {
-      run[run.length - 1] = {
-        ...last,
-        bytes: new Uint8Array(last.bytes.buffer, last.bytes.byteOffset, last.bytes.length + write.bytes.length),
-      };
-      length += write.bytes.length;
+    const { bytes } = write;
+    if (bytes.length === 0) continue;
+    const last = parts[parts.length - 1];
+    const follows = last !== undefined && write.file === file && write.at === at + length;
+    if (follows && adjoins(last, bytes)) {
+      parts[parts.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.length + bytes.length);
+      length += bytes.length;
       continue;
     }
-    const gathers =
-      follows && length + write.bytes.length <= LIMIT && last !== undefined && last.bytes.length < LARGE && write.bytes.length < LARGE;
-    if (!gathers && run.length > 0) {
-      yield gather(run, length);
-      run = [];
-      length = 0;
+    const joins = follows && length + bytes.length <= LIMIT && last.length < LARGE && bytes.length < LARGE;
+    if (!joins) {
+      if (parts.length > 0) yield { file, at, parts, length };
+      parts = [];
+      [file, at, length] = [write.file, write.at, 0];
     }
-    run.push(write);
-    length += write.bytes.length;
+    parts.push(bytes);
+    length += bytes.length;
   }
-  if (run.length > 0) yield gather(run, length);
+  if (parts.length > 0) yield { file, at, parts, length };
 }
 
 const adjoins = (a: Uint8Array, b: Uint8Array): boolean => a.buffer === b.buffer && a.byteOffset + a.length === b.byteOffset;
-
-function gather(run: readonly Write[], length: number): Write {
-  const first = run[0] as Write;
-  if (run.length === 1) return first;
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const write of run) {
-    bytes.set(write.bytes, at);
-    at += write.bytes.length;
-  }
-  return { ...first, bytes };
-}
 
 /** Zeros are looked for in pieces of this many bytes. */
 const PIECE = 64 << 10;

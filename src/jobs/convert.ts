@@ -1,3 +1,4 @@
+import { joined } from "../core/bytes.ts";
 import { DiskError } from "../core/errors.ts";
 import type { ByteSource, Range } from "../core/model.ts";
 import type { BlockPool, Compute, DiskHash, ImageSink, LostRange } from "../core/ports.ts";
@@ -149,16 +150,6 @@ async function identityOf(disk: Disk, { over, salvage }: ConvertRequest, pool: B
   return pool.hasher.digest(joined(parts)).slice(0, 16);
 }
 
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
-}
-
 async function contentIdentity(disk: Disk, salvage: boolean, pool: BlockPool, signal: AbortSignal): Promise<Uint8Array> {
   const attached = attachDisk(disk, pool);
   try {
@@ -266,8 +257,9 @@ async function writeImage(
   const carryOut = async (writes: Iterable<Write>, from: CopiedFrom = () => undefined): Promise<void> => {
     for (const write of coalesce(writer.sequential ? writes : withoutZeros(writes))) {
       signal.throwIfAborted();
-      await behind.add(write, from(write.bytes));
-      bytes += write.bytes.length;
+      const [only, ...others] = write.parts;
+      await behind.add(write, only !== undefined && others.length === 0 ? from(only) : undefined);
+      bytes += write.length;
     }
   };
   const changes = (): AsyncGenerator<Range> => changedUnits(disk, over as Over, writer.unit, salvage, signal);

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import type { Write } from "../core/target.ts";
+import type { JoinedWrite } from "./coalesce.ts";
 import { createWriteBehind, MOST_UNDER_WAY } from "./write-behind.ts";
 
-const write = (at: number): Write => ({ file: 0, at, bytes: new Uint8Array(1) });
+const write = (at: number): JoinedWrite => ({ file: 0, at, parts: [new Uint8Array(1)], length: 1 });
 
 /** A sink whose writes end when they are told to. */
 function heldSink() {

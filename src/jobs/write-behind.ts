@@ -1,5 +1,5 @@
 import type { Copied, ImageSink } from "../core/ports.ts";
-import type { Write } from "../core/target.ts";
+import type { JoinedWrite } from "./coalesce.ts";
 
 /** Writes under way at once: results are worked on while earlier ones still go to the disk. Each is at most an order's bytes. */
 export const MOST_UNDER_WAY = 3;
@@ -7,7 +7,7 @@ export const MOST_UNDER_WAY = 3;
 /** Hands writes to a sink without waiting for each. Their bytes must stay as they are until `settled`. */
 export interface WriteBehind {
   /** Starts a write, as soon as fewer than MOST_UNDER_WAY are under way. Throws what an earlier one failed with. */
-  add(write: Write, copied?: Copied): Promise<void>;
+  add(write: JoinedWrite, copied?: Copied): Promise<void>;
   /** Resolves when every write so far has ended, well or not. */
   settled(): Promise<void>;
   /** The same, and throws what one failed with. */
@@ -25,10 +25,10 @@ export function createWriteBehind(sink: Pick<ImageSink, "write">): WriteBehind {
   };
   return {
     settled,
-    async add({ file, at, bytes }, copied) {
+    async add({ file, at, parts }, copied) {
       while (underWay.size >= MOST_UNDER_WAY) await Promise.race(underWay);
       check();
-      const ending = sink.write(file, at, bytes, copied).then(
+      const ending = sink.write(file, at, parts, copied).then(
         () => void underWay.delete(ending),
         (error: unknown) => {
           failure ??= { error };

@@ -1,5 +1,6 @@
 import { createBLAKE3 } from "hash-wasm";
 import { expect, test } from "vitest";
+import { totalLength } from "../core/bytes.ts";
 import { hexText } from "../core/hex.ts";
 import type { BlockPool } from "../core/ports.ts";
 import { localPool } from "../testing/local-pool.ts";
@@ -18,7 +19,7 @@ function watchedPool(): BlockPool & { readonly orders: number[]; readonly most: 
     orders,
     most: () => most,
     hashZeros: async (...[order, given]: Parameters<BlockPool["hashZeros"]>) => {
-      orders.push(order.ranges.reduce((sum, { length }) => sum + length, 0));
+      orders.push(totalLength(order.ranges));
       most = Math.max(most, ++underWay);
       const hashes = await pool.hashZeros(order, given);
       await new Promise((resolve) => setTimeout(resolve, (orders.length * 7) % 5));

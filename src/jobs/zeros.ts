@@ -1,3 +1,4 @@
+import { totalLength } from "../core/bytes.ts";
 import type { Range } from "../core/model.ts";
 import type { BlockPool, DiskHash } from "../core/ports.ts";
 import type { Report } from "./progress.ts";
@@ -31,7 +32,7 @@ export async function hashZeros(
     if (flying.length === pool.credits) await takeFirst();
     const hashes = pool.hashZeros({ diskSize: disk.size, ranges }, signal);
     hashes.catch(() => {}); // told when its turn comes
-    flying.push({ bytes: ranges.reduce((sum, { length }) => sum + length, 0), hashes });
+    flying.push({ bytes: totalLength(ranges), hashes });
   }
   while (flying.length > 0) await takeFirst();
 }
@@ -45,7 +46,7 @@ export async function finishHash(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   hash.end();
-  const total = hash.gaps.reduce((sum, { length }) => sum + length, 0);
+  const total = totalLength(hash.gaps);
   let done = 0;
   await hashZeros(hash, "all", disk, pool, signal, (bytes) => {
     done += bytes;

@@ -22,14 +22,20 @@ export function memorySink(names: readonly string[], tamper: (files: readonly Sp
     get copied() {
       return copiedBytes;
     },
-    async write(file, at, bytes, copied) {
+    async write(file, at, parts, copied) {
       if (copied !== undefined) {
+        const [bytes = new Uint8Array(0), ...others] = parts;
+        if (others.length > 0) throw new Error("a copy of several parts");
         const there = await copied.source.read(copied.at, bytes.length);
         if (Buffer.compare(there, bytes) !== 0) throw new Error(`${copied.source.name} has other bytes at ${copied.at}`);
         copiedBytes += bytes.length;
       }
       await new Promise(setImmediate); // as late as a real one, so that a buffer used again too early shows
-      (files[file] as SparseFile).write(at, bytes);
+      let to = at;
+      for (const bytes of parts) {
+        (files[file] as SparseFile).write(to, bytes);
+        to += bytes.length;
+      }
     },
     async close(sizes) {
       for (const [i, file] of files.entries()) {

@@ -1,3 +1,4 @@
+import { joined } from "../core/bytes.ts";
 import { testCompute } from "./image-harness.ts";
 import type { SparseFile } from "./sparse-file.ts";
 
@@ -22,15 +23,7 @@ export const u16 = (value: number): Uint8Array => Uint8Array.of(value & 0xff, va
 export const u32 = (value: number): Uint8Array => Uint8Array.of(value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24);
 export const u64 = (value: number): Uint8Array => join(u32(value % 2 ** 32), u32(Math.floor(value / 2 ** 32)));
 export const utf16 = (text: string): Uint8Array => join(...[...text].map((character) => u16(character.charCodeAt(0))));
-export function join(...parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
-}
+export const join = (...parts: readonly Uint8Array[]): Uint8Array => joined(parts);
 
 /** Sets the CRC-32C at byte 4 of a structure right again. */
 export async function sum(file: SparseFile, at: number, length: number): Promise<void> {

@@ -183,6 +183,8 @@ export function lossesOf(spec: TargetSpec): readonly Loss[] {
     });
   } else if (size !== spec.size)
     found.push({ what: "The disk grows", why: `by ${size - spec.size} zero bytes, to a whole sector`, severity: "note" });
+  if (size % 4096 !== 0)
+    found.push({ what: "7-Zip does not open it", why: `it wants sizes that are multiples of 4096 bytes, not ${size}`, severity: "note" });
   return found;
 }
 

@@ -89,8 +89,10 @@ describe("writing", () => {
     const losses = (size: number, options: Options = {}) =>
       target.losses(specFor(target, size, "d", options)).map(({ severity }) => severity);
     expect(losses(64 * 2 ** 40)).toEqual([]);
-    expect(losses(64 * 2 ** 40 + 512)).toEqual(["blocker"]);
-    expect(losses(1000)).toEqual(["note"]);
+    expect(losses(64 * 2 ** 40 + 512)).toEqual(["blocker", "note"]);
+    expect(losses(MIB + 512)).toEqual(["note"]);
+    expect(losses(4000)).toEqual(["note"]);
+    expect(losses(1000)).toEqual(["note", "note"]);
     expect(losses(8192, { logical_sector_size: "4096" })).toEqual(["warning"]);
     expect(losses(8192 + 512, { logical_sector_size: "4096" })).toEqual(["blocker", "warning"]);
   });
@@ -116,8 +118,11 @@ describe("writing", () => {
 
     test.skipIf(sevenZip === null)("7-Zip, which wants whole 4 KiB, reads the same disk", async () => {
       const disk = { ...DISK, size: DISK.size - 4096 + 512, pieces: DISK.pieces.slice(0, 3) };
-      const path = (await written(disk, { subformat, block_size: "2M" }, `7z-${subformat}.vhdx`)).save(folder);
-      expect(isSame(sevenZip!.bytes(["x", "-so", path]), diskBytes(disk))).toBe(true);
+      const save = async (part: TestDisk) => (await written(part, { subformat, block_size: "2M" }, `7z-${subformat}.vhdx`)).save(folder);
+      expect(isSame(sevenZip!.bytes(["x", "-so", await save(disk)]), diskBytes(disk))).toBe(true);
+      expect(sevenZip!.run(["t", "-tvhdx", await save({ ...disk, size: disk.size + 512 })]).stderr).toContain(
+        "Cannot open the file as [VHDX]",
+      );
     });
 
     test.skipIf(info === null)("libvhdi tells the same of it", async () => {

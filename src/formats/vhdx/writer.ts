@@ -1,4 +1,5 @@
 import { BitSet } from "../../core/bit-set.ts";
+import { joined } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { Compute } from "../../core/ports.ts";
 import type { ImageWriter, TargetSpec, Write } from "../../core/target.ts";
@@ -204,16 +205,6 @@ function locatorOf({ name, dataWriteGuid }: NonNullable<VhdxLayout["parent"]>): 
 function u32(value: number): Uint8Array {
   const out = new Uint8Array(4);
   new DataView(out.buffer).setUint32(0, value, true);
-  return out;
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
   return out;
 }
 

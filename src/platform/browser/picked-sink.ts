@@ -13,7 +13,7 @@ export async function createFileSink(handle: FileSystemFileHandle): Promise<Imag
   const output = streamOutput(stream, handle.name);
   let closing: Promise<void> | null = null;
   return {
-    write: (_file, at, bytes, copied) => output.write(at, bytes, copied),
+    write: (_file, at, given, copied) => output.write(at, given, copied),
     async close([size], signal) {
       closing = output.close(size as number);
       await unlessAborted(closing, signal);
@@ -55,7 +55,7 @@ export async function createFolderSink(folder: FileSystemDirectoryHandle, names:
   }
   let closing: Promise<unknown> | null = null;
   return {
-    write: (file, at, bytes, copied) => (parts[file] as FolderPart).output.write(at, bytes, copied),
+    write: (file, at, given, copied) => (parts[file] as FolderPart).output.write(at, given, copied),
     async close(sizes, signal) {
       const each = parts.map(({ output }, i) => output.close(sizes[i] as number));
       closing = Promise.allSettled(each);

@@ -1,3 +1,4 @@
+import { joined, totalLength } from "../../core/bytes.ts";
 import type { ByteSource } from "../../core/model.ts";
 import type { ImageSink } from "../../core/ports.ts";
 import { fileSource } from "./file-source.ts";
@@ -16,6 +17,15 @@ interface Part {
 export async function createPrivateSink(job: string, names: readonly string[]): Promise<ImageSink> {
   const folder = await jobFolder(job, true);
   const parts: Part[] = [];
+  let room = new Uint8Array(0);
+  /** One call costs the browser more than a copy of small pieces; the room for them is used again. */
+  const gathered = (pieces: readonly Uint8Array[]): Uint8Array => {
+    const [only, ...others] = pieces;
+    if (only !== undefined && others.length === 0) return only;
+    const length = totalLength(pieces);
+    if (room.length < length) room = new Uint8Array(length);
+    return joined(pieces, room);
+  };
   const closeAll = (): void => {
     for (const { access } of parts) access.close();
   };
@@ -30,8 +40,9 @@ export async function createPrivateSink(job: string, names: readonly string[]): 
     throw error;
   }
   return {
-    async write(file, at, bytes) {
+    async write(file, at, pieces) {
       const { access, name } = parts[file] as Part;
+      const bytes = gathered(pieces);
       try {
         for (let done = 0; done < bytes.length; ) {
           const written = access.write(bytes.subarray(done) as Uint8Array<ArrayBuffer>, { at: at + done });

@@ -49,7 +49,7 @@ test("what is written stands where it belongs, whatever the pieces", async () =>
         const bytes = new Uint8Array(length).fill(i + 1);
         placed.push({ at, bytes });
         // The memory is the caller's again once the write has resolved.
-        written.push(output.write(at, bytes).then(() => void bytes.fill(0)));
+        written.push(output.write(at, [bytes.subarray(0, length >> 1), bytes.subarray(length >> 1)]).then(() => void bytes.fill(0)));
         at += length;
       });
       await Promise.all(written);
@@ -65,7 +65,7 @@ test("what is written stands where it belongs, whatever the pieces", async () =>
 test("small neighbours go to the browser together", async () => {
   const { stream, writes } = fakeStream();
   const output = streamOutput(stream, "disk");
-  for (let at = 0; at < 16 * MIB; at += 65536) await output.write(at, new Uint8Array(65536));
+  for (let at = 0; at < 16 * MIB; at += 65536) await output.write(at, [new Uint8Array(65536)]);
   await output.close(16 * MIB);
   expect(writes()).toBe(2);
 });
@@ -75,7 +75,7 @@ test("a write that fails is told, at the latest when the file is closed", async 
     const { stream } = fakeStream(1);
     const output = streamOutput(stream, "disk");
     const all = async (): Promise<void> => {
-      for (let at = 0; at < size; at += MIB) await output.write(at, new Uint8Array(MIB));
+      for (let at = 0; at < size; at += MIB) await output.write(at, [new Uint8Array(MIB)]);
       await output.close(size);
     };
     await expect(all()).rejects.toMatchObject({ code: "io", reason: "disk-full" });
@@ -101,7 +101,7 @@ test("a write that the browser cuts off is a full disk, unless its source is wha
   });
   const failing = async (failure: string, copied?: ReturnType<typeof from>) => {
     const output = streamOutput(fakeStream(1, failure).stream, "disk");
-    await output.write(0, bytes, copied);
+    await output.write(0, [bytes], copied);
     await output.close(bytes.length);
   };
   await expect(failing("AbortError")).rejects.toMatchObject({ code: "io", reason: "disk-full", file: "disk" });
@@ -123,10 +123,10 @@ test("ranges of a file are handed on as such, joined where they follow each othe
     origin: { handle: new Blob([bytes]), at: 0 },
     read: () => Promise.reject(new Error("not read")),
   };
-  const part = (at: number, length: number) => output.write(at, bytes.subarray(at, at + length), { source, at });
+  const part = (at: number, length: number) => output.write(at, [bytes.subarray(at, at + length)], { source, at });
   for (const at of [0, 2, 4]) await part(at * MIB, 2 * MIB);
   await part(6 * MIB, 65536); // too little to be worth it
-  await output.write(6 * MIB + 65536, new Uint8Array(10)); // not from the file
+  await output.write(6 * MIB + 65536, [new Uint8Array(10)]); // not from the file
   await part(8 * MIB, 4 * MIB);
   await output.close(bytes.length);
   bytes.fill(0, 6 * MIB + 65536, 8 * MIB);

@@ -1,3 +1,4 @@
+import { totalLength } from "../../core/bytes.ts";
 import type { Copied } from "../../core/ports.ts";
 import { failed, writeFailed } from "./write-failure.ts";
 
@@ -13,7 +14,7 @@ const MOST_SLICE = 64 << 20;
 /** A stream into a picked file, which gathers what is written one behind the other. */
 export interface StreamOutput {
   /** Takes the bytes; they may be on their way when it resolves, but their memory is the caller's again. Throws what an earlier write failed with. */
-  write(at: number, bytes: Uint8Array, copied?: Copied): Promise<void>;
+  write(at: number, parts: readonly Uint8Array[], copied?: Copied): Promise<void>;
   close(size: number): Promise<void>;
 }
 
@@ -83,12 +84,19 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
     return turn;
   };
   return {
-    write(at, bytes, copied) {
+    write(at, parts, copied) {
+      const length = totalLength(parts);
       const file = copied?.source.origin?.handle;
       const from = copied?.source.origin?.at;
-      if (file instanceof Blob && copied !== undefined && from !== undefined && bytes.length >= LEAST_SLICE)
-        return inTurn(() => takeSlice(at, bytes.length, { name: copied.source.name, file, at: from + copied.at }));
-      return inTurn(() => take(at, bytes));
+      if (file instanceof Blob && copied !== undefined && from !== undefined && length >= LEAST_SLICE)
+        return inTurn(() => takeSlice(at, length, { name: copied.source.name, file, at: from + copied.at }));
+      return inTurn(async () => {
+        let to = at;
+        for (const bytes of parts) {
+          await take(to, bytes);
+          to += bytes.length;
+        }
+      });
     },
     close: (size) =>
       inTurn(async () => {

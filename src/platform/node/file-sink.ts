@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { totalLength } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { Range } from "../../core/model.ts";
 import type { ImageSink } from "../../core/ports.ts";
@@ -48,12 +49,13 @@ export async function createFileSink(
   }
   process.once("exit", removeNow);
   return {
-    async write(file, at, bytes) {
-      const part = parts[file] as Part;
-      part.written.add(at, bytes.length);
-      for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await part.handle.write(bytes, done, bytes.length - done, at + done).catch(failed(part.name));
-        done += bytesWritten;
+    async write(file, at, pieces) {
+      const { written, handle, name } = parts[file] as Part;
+      written.add(at, totalLength(pieces));
+      for (let [left, to] = [pieces, at]; left.length > 0; ) {
+        const { bytesWritten } = await handle.writev(left, to).catch(failed(name));
+        to += bytesWritten;
+        left = behind(left, bytesWritten);
       }
     },
     async close(sizes) {
@@ -76,6 +78,15 @@ export async function createFileSink(
       process.off("exit", removeNow);
     },
   };
+}
+
+/** What is left of the pieces after the first `count` bytes. */
+function behind(pieces: readonly Uint8Array[], count: number): readonly Uint8Array[] {
+  let [first, skip] = [0, count];
+  for (; first < pieces.length && skip >= (pieces[first] as Uint8Array).length; first++) skip -= (pieces[first] as Uint8Array).length;
+  const left = pieces.slice(first);
+  if (skip > 0) left[0] = (left[0] as Uint8Array).subarray(skip);
+  return left;
 }
 
 async function openPart(folder: string, name: string): Promise<Part> {
