@@ -1,9 +1,10 @@
-import { chmodSync, existsSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defineConfig, type Plugin } from "vite";
 
 const root = import.meta.dirname;
 const outDir = join(root, "dist");
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly version: string };
 
 /** Each is built by itself, so that each is one file without chunks beside it; the worker must lie next to the program. */
 const programs = {
@@ -34,6 +35,7 @@ export default defineConfig(({ mode }) => {
   return {
     root,
     publicDir: false,
+    define: { __VERSION__: JSON.stringify(version) },
     plugins: name === "spindle" ? [executable(entryFileNames)] : [],
     ssr: { noExternal: true },
     build: {

@@ -1,9 +1,11 @@
-import { version } from "../../package.json";
 import { DiskError } from "../core/errors.ts";
 import { programHelp, verbHelp } from "./help.ts";
 import { printRemark, printText } from "./output.ts";
 import { createSession } from "./session.ts";
 import { VERBS } from "./verbs.ts";
+
+/** Of package.json; put in place when the program is built. */
+declare const __VERSION__: string;
 
 const HELP = ["help", "--help", "-h"];
 const VERSION = ["--version", "-V"];
@@ -11,7 +13,7 @@ const VERSION = ["--version", "-V"];
 async function main(words: readonly string[]): Promise<number> {
   const [first, ...following] = words;
   if (first !== undefined && VERSION.includes(first)) {
-    printText(`spindle version ${version}\n`);
+    printText(`spindle version ${__VERSION__}\n`);
     return 0;
   }
   const asked = first !== undefined && HELP.includes(first);
