@@ -166,6 +166,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const given = words.find((word) => !word.startsWith("--"));
   const input = given === undefined ? benchInput(join(tmpdir(), "spindle-bench", "input-2.raw")) : resolve(given);
   const kinds = option("kinds", "private,picked").split(",");
-  if (!words.includes("--built-only")) await benchPage({ inputs: { private: input, picked: input }, pairs: Number(option("pairs", 5)), only: option("only", ""), kinds });
+  if (!words.includes("--built-only"))
+    await benchPage({ inputs: { private: input, picked: input }, pairs: Number(option("pairs", 5)), only: option("only", ""), kinds });
   if (!words.includes("--engine-only")) await benchBuiltPage({ input });
 }

@@ -1,6 +1,8 @@
 // FSE codes (RFC 8878 section 4.1): from counted symbols to probabilities, their description and tables. Symbols of a code that a
 // block describes have at least probability 1; "less than 1" occurs in predefined distributions only.
 
+import { spreadSymbols } from "../fse-spread";
+
 /** More than there are in any code. */
 export const MAX_SYMBOLS: u32 = 64;
 export const MAX_LOG: u32 = 9;
@@ -131,14 +133,9 @@ export function writeProbabilities(output: usize, probabilities: usize, log: u32
 
 /** Section 4.1.1, "From normalized distribution to decoding tables", for the way back. */
 export function makeTable(table: usize, probabilities: usize, symbols: u32, log: u32): void {
-  const states: u32 = 1 << log;
-  const mask = states - 1;
-  let high = mask;
   let first: u32 = 0;
   for (let symbol: u32 = 0; symbol < symbols; symbol++) {
-    const probability = load<i16>(probabilities + (symbol << 1)) as i32;
-    if (probability < 0) store<u8>(SYMBOLS + high--, symbol);
-    const share = abs(probability) as u32;
+    const share = abs(load<i16>(probabilities + (symbol << 1)) as i32) as u32;
     store<u16>(NEXT + (symbol << 1), first);
     if (share) {
       const bits = log - (share > 1 ? 31 - clz(share - 1) : 0);
@@ -147,16 +144,8 @@ export function makeTable(table: usize, probabilities: usize, symbols: u32, log:
     }
     first += share;
   }
-  const step = (states >> 1) + (states >> 3) + 3;
-  let place: u32 = 0;
-  for (let symbol: u32 = 0; symbol < symbols; symbol++) {
-    for (let left = load<i16>(probabilities + (symbol << 1)) as i32; left > 0; left--) {
-      store<u8>(SYMBOLS + place, symbol);
-      do {
-        place = (place + step) & mask;
-      } while (place > high);
-    }
-  }
+  spreadSymbols(SYMBOLS, probabilities, symbols, log);
+  const states: u32 = 1 << log;
   for (let state: u32 = 0; state < states; state++) {
     const next = NEXT + ((load<u8>(SYMBOLS + state) as usize) << 1);
     const index = load<u16>(next) as u32;

@@ -3,6 +3,8 @@
 // An entry is 64 bits: at 0 the base of the symbol's value, at 32 the base of the next state, at 48 the bits to read for it,
 // at 56 the extra bits of the value.
 
+import { spreadSymbols } from "../fse-spread";
+
 const MAX_SYMBOLS: u32 = 256;
 const MAX_STATES: i32 = 512;
 
@@ -77,24 +79,10 @@ export function buildSingle(table: usize, base: u32, extra: u32): void {
  * up. `bases` (u32) and `extras` (u8) hold what the symbols stand for.
  */
 export function buildTable(table: usize, log: u32, probabilities: usize, count: u32, bases: usize, extras: usize): void {
+  for (let symbol: u32 = 0; symbol < count; symbol++)
+    store<u16>(NEXT + (symbol << 1), abs(load<i16>(probabilities + (symbol << 1)) as i32) as u16);
+  spreadSymbols(SYMBOLS, probabilities, count, log);
   const states: u32 = 1 << log;
-  const mask = states - 1;
-  let high = mask;
-  for (let symbol: u32 = 0; symbol < count; symbol++) {
-    const probability = load<i16>(probabilities + (symbol << 1)) as i32;
-    store<u16>(NEXT + (symbol << 1), probability < 0 ? 1 : (probability as u16));
-    if (probability < 0) store<u8>(SYMBOLS + high--, symbol);
-  }
-  const step = (states >> 1) + (states >> 3) + 3;
-  let place: u32 = 0;
-  for (let symbol: u32 = 0; symbol < count; symbol++) {
-    for (let left = load<i16>(probabilities + (symbol << 1)) as i32; left > 0; left--) {
-      store<u8>(SYMBOLS + place, symbol);
-      do {
-        place = (place + step) & mask;
-      } while (place > high);
-    }
-  }
   for (let state: u32 = 0; state < states; state++) {
     const symbol = load<u8>(SYMBOLS + state) as u32;
     const next = load<u16>(NEXT + (symbol << 1)) as u32;

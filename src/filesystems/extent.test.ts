@@ -204,14 +204,11 @@ test("containers and unknown kinds have no size of their own", async () => {
     expect(await extentOf(kind, read, 0, MIB)).toBeNull();
 });
 
-test("whatever stands in a superblock, the answer is a size or none", async () => {
-  const kinds = [...new Set(CASES.map(({ kind }) => kind))];
-  const disks = new Map<string, Uint8Array>();
-  for (const kind of kinds) {
-    const made = CASES.find((candidate) => candidate.kind === kind) as Case;
-    if (program(made.maker) === null || made.volume > 64 * MIB) continue;
-    disks.set(kind, new Uint8Array(readFileSync(make(made)).subarray(0, 16 * MIB)));
-  }
+/** One small one of each kind. */
+const smallCases = CASES.filter(({ kind, volume }, i) => volume <= 64 * MIB && CASES.findIndex((made) => made.kind === kind) === i);
+const hasSmallMakers = smallCases.every(({ maker }) => program(maker) !== null);
+test.skipIf(!hasSmallMakers)("whatever stands in a superblock, the answer is a size or none", async () => {
+  const disks = new Map(smallCases.map((made) => [made.kind, new Uint8Array(readFileSync(make(made)).subarray(0, 16 * MIB))]));
   disks.set("xfs", noise(MIB, 5));
   disks.set("btrfs", noise(MIB, 6));
   disks.get("xfs")!.set([0x58, 0x46, 0x53, 0x42, 0, 0, 0x10, 0]);

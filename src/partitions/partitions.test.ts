@@ -182,8 +182,8 @@ describe.skipIf(sfdisk === null)("MBR", () => {
     expect(texts(await partitionsOf(disk.subarray(0, 16 * MIB)))).toContain("past the end of the disk");
   });
 
-  test("altered bytes in the tables never break the reading", async () => {
-    const disks = [new Uint8Array(mbrDisk(SCRIPT)), ...(sgdisk === null ? [] : [new Uint8Array(gptDisk())])];
+  test.skipIf(sgdisk === null)("altered bytes in the tables never break the reading", async () => {
+    const disks = [new Uint8Array(mbrDisk(SCRIPT)), new Uint8Array(gptDisk())];
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom(...disks),

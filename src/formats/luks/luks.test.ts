@@ -235,9 +235,9 @@ if (small !== null) {
 
 const corpus = corpusFolder();
 const xz = judge("xz");
-if (corpus !== null && xz !== null)
-  describe("real files", () => {
-    const unpacked = (name: string) => new Uint8Array(xz.bytes(["-dc", join(corpus, "files", name)]));
+if (corpus !== null)
+  describe.skipIf(xz === null)("real files", () => {
+    const unpacked = (name: string) => new Uint8Array(xz!.bytes(["-dc", join(corpus, "files", name)]));
     test("cryptsetup 1.0's image opens", async () => {
       const bytes = unpacked("cryptsetup/compatv10image.img.xz");
       const volume = await open(bytes, "compatkey");

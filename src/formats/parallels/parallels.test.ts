@@ -79,31 +79,37 @@ describe("reading", () => {
     expect(same(await readVolume(volume), expected)).toBe(true);
   });
 
-  test("the old magic: entries in sectors, any cluster size, 32 bits of disk size", async () => {
+  describe.each([0, 7])("the old magic: entries in sectors, any cluster size; data_off %i", (data_off) => {
     const unit = 63 * 512;
-    const header = { ...Header.read(await sample()), magic: new TextEncoder().encode("WithoutFreeSpace"), tracks: 63, in_use: 0 };
-    for (const data_off of [0, 7]) {
+    const expected = new Uint8Array(150 * 512).fill(1, 2 * unit).fill(2, 0, unit);
+    const oldSample = async (): Promise<Uint8Array<ArrayBuffer>> => {
+      const header = { ...Header.read(await sample()), magic: new TextEncoder().encode("WithoutFreeSpace"), tracks: 63, in_use: 0 };
       const dataSector = data_off || 1;
       const bytes = new Uint8Array(dataSector * 512 + 2 * unit);
-      bytes.set(Header.write({ ...header, nb_bat_entries: 3, nb_sectors: 0x1_0000_0000n + 150n, data_off }));
+      bytes.set(Header.write({ ...header, nb_bat_entries: 3, nb_sectors: 150n, data_off }));
       put(bytes, 0, dataSector + 63);
       put(bytes, 2, dataSector);
       bytes.fill(1, dataSector * 512, dataSector * 512 + unit);
       bytes.fill(2, dataSector * 512 + unit);
+      return bytes;
+    };
+
+    test("is read, with 32 bits of disk size", async () => {
+      const bytes = await oldSample();
+      expect(warnings((await open(bytes)).notes)).toEqual([]);
+      change(bytes, { nb_sectors: 0x1_0000_0000n + 150n });
       const volume = await open(bytes);
       expect([volume.variant, volume.unit, volume.size]).toEqual(["old magic", unit, 150 * 512]);
       expect(warnings(volume.notes)).toEqual([expect.stringContaining("lower half")]);
-      const expected = new Uint8Array(150 * 512).fill(1, 2 * unit).fill(2, 0, unit);
       expect(same(await readVolume(volume), expected)).toBe(true);
-      change(bytes, { nb_sectors: 150n });
-      expect(warnings((await open(bytes)).notes)).toEqual([]);
-      if (qemu === null) continue;
-      writeFileSync(join(folder, "old.hdd"), bytes);
+    });
+    test.skipIf(qemu === null)("qemu-img reads the same", async () => {
+      writeFileSync(join(folder, "old.hdd"), await oldSample());
       writeFileSync(join(folder, "old.raw"), expected);
-      expect(qemu.must(["compare", "-f", "parallels", "-F", "raw", join(folder, "old.hdd"), join(folder, "old.raw")])).toContain(
+      expect(qemu!.must(["compare", "-f", "parallels", "-F", "raw", join(folder, "old.hdd"), join(folder, "old.raw")])).toContain(
         "identical",
       );
-    }
+    });
   });
 
   test("a size past 2^53 is refused, though the table would be long enough", async () => {

@@ -59,7 +59,10 @@ describe.each([DISK, { size: 512, pieces: [] }, { ...DISK, size: 10 * MIB }])("a
     const file = readFileSync(await write(disk, "gzip"));
     expect(gunzipSync(file).equals(diskBytes(disk))).toBe(true);
     expect(file.readUInt32LE(file.length - 8)).toBe(testCompute().crc32(diskBytes(disk)));
-    if (judge("gzip") !== null) execFileSync("gzip", ["-t", "-"], { input: file });
+  });
+
+  test.skipIf(judge("gzip") === null)("gzip: gzip finds nothing wrong", async () => {
+    execFileSync("gzip", ["-t", "-"], { input: readFileSync(await write(disk, "gzip")) });
   });
 
   test.skipIf(zstd === null)("Zstandard: frames", async () => {
