@@ -15,7 +15,8 @@ export function programHelp(): string {
     "",
     ...verbs.flatMap(([name, verb]) => [...synopsis(name, verb), `    ${verb.summary}`]),
     "",
-    "“spindle help VERB” explains the options of a verb, “convert -O FMT -o help” those of a target; “--version” says which program this is.",
+    "“spindle help VERB” explains the options of a verb, “convert -O FMT -o help” those of a target.",
+    "“spindle --version” says which program this is.",
     "",
     "Formats (FMT) that are read; those marked with * are written too:",
     ...READABLE_FORMATS.map(({ id, label, target }) =>
