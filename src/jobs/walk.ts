@@ -5,8 +5,6 @@ import type { BlockOrder, LostRange, PlacedExtent } from "../core/ports.ts";
 import type { Encoding } from "../core/target.ts";
 import type { AttachedDisk, Disk } from "./disk.ts";
 
-/** Virtual bytes of an order whose units are packed: that takes the workers long, and the last orders should end together. */
-const PACKED_ORDER_BYTES = 4 << 20;
 /** Grains are never smaller, so that hashing and messaging do not drown in tiny units. */
 export const MIN_GRAIN = 64 << 10;
 /** Where salvage cannot tell how much a damaged table covers, it gives up this much at a time. */
@@ -85,7 +83,7 @@ export async function* blockOrders(attached: AttachedDisk, request: WalkRequest,
   const { disk } = attached;
   const grain = Math.max(MIN_GRAIN, request.unit);
   const { unit, encoding, hash, units, salvage } = request;
-  const room = Math.max(1, Math.floor((encoding === null ? attached.orderBytes : PACKED_ORDER_BYTES) / grain));
+  const room = Math.max(1, Math.floor(attached.orderBytes / grain));
   let grains: number[] = [];
   let extents: PlacedExtent[] = [];
   let dataBytes = 0;
