@@ -111,3 +111,32 @@ test("more than a page", () => {
   );
   expect(JSON.parse(printed(list, true))).toEqual(plainEntries(list));
 });
+
+test("a page is used again when it has been printed, not before", () => {
+  const list = Array.from({ length: 20_000 }, (_, i): Run => {
+    const place = { start: i * 4096, length: 4096 };
+    return { volume: i % 2, extent: { kind: "raw", ...place, file: 0, at: i * 8192 } };
+  });
+  const printed = (late: number) => {
+    const waiting: (() => void)[] = [];
+    const pages = new Set<ArrayBufferLike>();
+    const out: Buffer[] = [];
+    const rows = createMapRows(chain, true, (bytes, done) => {
+      pages.add(bytes.buffer);
+      waiting.push(() => {
+        out.push(Buffer.from(bytes));
+        done();
+      });
+      if (waiting.length > late) waiting.shift()?.();
+    });
+    rows.add(list);
+    rows.end();
+    for (const write of waiting) write();
+    return { text: Buffer.concat(out), pages: pages.size, writes: out.length };
+  };
+  const [soon, late] = [printed(0), printed(2)];
+  expect(soon.writes).toBeGreaterThan(6);
+  expect([soon.pages, late.pages]).toEqual([1, 3]);
+  expect(soon.text.equals(late.text)).toBe(true);
+  expect(JSON.parse(soon.text.toString())).toHaveLength(list.length);
+});

@@ -18,25 +18,26 @@ export interface MapRows {
   end(): void;
 }
 
+/** Prints bytes, which are not touched before `done` is called. */
+export type Print = (bytes: Uint8Array, done: () => void) => void;
+
 /** qemu-img's JSON map, or its table of what is data. */
-export function createMapRows(chain: readonly Volume[], json: boolean, print: (bytes: Uint8Array) => void): MapRows {
+export function createMapRows(chain: readonly Volume[], json: boolean, print: Print): MapRows {
   const page = new Page(print);
   const kindOf = createKinds(chain, json ? describeJson : describeHuman);
   let listed = 0;
-  let kind: Kind | null = null;
-  let [start, end, offset] = [0, 0, 0];
-  const row = ({ placed, middle, last }: Kind): void => {
+  const row = ({ placed, middle, last }: Kind, start: number, length: number, offset: number): void => {
     if (middle === null) return;
     if (json) {
       page.text(listed === 0 ? FIRST : NEXT);
       page.decimal(start);
       page.text(LENGTH);
-      page.decimal(end - start);
+      page.decimal(length);
       page.text(middle);
       if (placed) page.decimal(offset);
     } else {
       page.column(start);
-      page.column(end - start);
+      page.column(length);
       page.text(middle);
       if (placed) page.column(offset);
       page.text(last);
@@ -44,23 +45,29 @@ export function createMapRows(chain: readonly Volume[], json: boolean, print: (b
     listed++;
   };
   if (!json) page.text(textOf(`${["Offset", "Length", "Mapped to"].map((head) => head.padEnd(COLUMN)).join("")}File\n`));
+  /** The row that the next run may continue. */
+  let open: { readonly kind: Kind; readonly start: number; readonly length: number; readonly offset: number } | null = null;
   return {
     add(runs) {
+      let kind = open?.kind ?? null;
+      let [start, length, offset] = open === null ? [0, 0, 0] : [open.start, open.length, open.offset];
       for (const run of runs) {
         const { extent } = run;
         const next = kindOf(run);
         const at = extent.kind === "zero" ? 0 : extent.at;
-        if (next !== kind || (next.placed && at !== offset + end - start)) {
-          if (kind !== null) row(kind);
+        if (next !== kind || (next.placed && at !== offset + length)) {
+          if (kind !== null) row(kind, start, length, offset);
           kind = next;
           start = extent.start;
+          length = 0;
           offset = at;
         }
-        end = extent.start + extent.length;
+        length += extent.length;
       }
+      open = kind && { kind, start, length, offset };
     },
     end() {
-      if (kind !== null) row(kind);
+      if (open !== null) row(open.kind, open.start, open.length, open.offset);
       if (json) page.text(listed === 0 ? NONE : CLOSE);
       page.flush();
     },
@@ -134,26 +141,40 @@ const NONE = textOf("[]\n");
 const COLUMN = 16;
 
 const PAGE_BYTES = 256 << 10;
-/** The most that a number takes: 2^53 has 16 digits; a column may be wider than its number. */
-const NUMBER_BYTES = COLUMN + 2;
+/** The most that a number touches: 2^53 has 16 digits, which are written by fours; a column may be wider than its number. */
+const NUMBER_BYTES = COLUMN + 4;
 const LOW_DIGITS = 1e8;
 const [ZERO, A, SPACE, X] = [48, 97, 32, 120];
 
+/** Of every number below 10 000 its four digits, the first in the highest byte. */
+function fourDigits(): Int32Array {
+  const digits = new Int32Array(10_000);
+  for (let n = 0; n < digits.length; n++)
+    digits[n] =
+      0x30303030 + (Math.floor(n / 1000) << 24) + ((Math.floor(n / 100) % 10) << 16) + ((Math.floor(n / 10) % 10) << 8) + (n % 10);
+  return digits;
+}
+
 /** Bytes on their way out. */
 class Page {
-  private readonly print: (bytes: Uint8Array) => void;
+  private readonly print: Print;
   private bytes = Buffer.allocUnsafeSlow(PAGE_BYTES);
+  private view = new DataView(this.bytes.buffer);
   private length = 0;
+  private readonly digits = fourDigits();
+  /** Printed, and free again: fresh memory costs more than filling it. */
+  private readonly free: Buffer<ArrayBuffer>[] = [];
 
-  constructor(print: (bytes: Uint8Array) => void) {
+  constructor(print: Print) {
     this.print = print;
   }
 
-  /** What was printed is not touched again: it may not have been written yet. */
   flush(): void {
     if (this.length === 0) return;
-    this.print(this.bytes.subarray(0, this.length));
-    this.bytes = Buffer.allocUnsafeSlow(PAGE_BYTES);
+    const { bytes, free } = this;
+    this.print(bytes.subarray(0, this.length), () => free.push(bytes));
+    this.bytes = free.pop() ?? Buffer.allocUnsafeSlow(PAGE_BYTES);
+    this.view = new DataView(this.bytes.buffer);
     this.length = 0;
   }
 
@@ -168,20 +189,32 @@ class Page {
     if (this.length + NUMBER_BYTES > PAGE_BYTES) this.flush();
     // In two halves: whole numbers below 2^31 are quick to divide.
     const high = Math.floor(value / LOW_DIGITS);
-    const low = value - high * LOW_DIGITS;
-    if (high > 0) this.digits(high, digitsOf(high));
-    this.digits(low, high > 0 ? 8 : digitsOf(low));
+    const low = (value - high * LOW_DIGITS) | 0;
+    if (high === 0) this.leading(low);
+    else {
+      this.leading(high);
+      const upper = (low / 10_000) | 0;
+      this.four(upper);
+      this.four(low - upper * 10_000);
+    }
   }
 
-  private digits(value: number, count: number): void {
-    const { bytes, length } = this;
-    let rest = value | 0;
-    for (let i = length + count - 1; i >= length; i--) {
-      const tenth = (rest / 10) | 0;
-      bytes[i] = ZERO + rest - tenth * 10;
-      rest = tenth;
+  /** Without zeros in front. */
+  private leading(value: number): void {
+    if (value < 10_000) {
+      const skip = value < 10 ? 3 : value < 100 ? 2 : value < 1000 ? 1 : 0;
+      this.view.setInt32(this.length, (this.digits[value] as number) << (skip * 8));
+      this.length += 4 - skip;
+    } else {
+      const upper = (value / 10_000) | 0;
+      this.leading(upper);
+      this.four(value - upper * 10_000);
     }
-    this.length += count;
+  }
+
+  private four(value: number): void {
+    this.view.setInt32(this.length, this.digits[value] as number);
+    this.length += 4;
   }
 
   /** A whole number up to 2^53, hexadecimal, with blanks up to the column's end. */
@@ -202,10 +235,4 @@ class Page {
     bytes.fill(SPACE, length + 2 + count, stop);
     this.length = stop;
   }
-}
-
-function digitsOf(value: number): number {
-  let count = 1;
-  for (let limit = 10; limit <= value; limit *= 10) count++;
-  return count;
 }

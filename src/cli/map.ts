@@ -30,7 +30,7 @@ export const map: Verb = {
     requireReadable(disk);
     const start = Math.min(parseSize(given.value("start") ?? "0"), disk.size);
     const end = Math.min(start + parseSize(given.value("length") ?? String(disk.size)), disk.size);
-    const rows = createMapRows(disk.chain, isJson(given), (bytes) => process.stdout.write(bytes));
+    const rows = createMapRows(disk.chain, isJson(given), (bytes, done) => process.stdout.write(bytes, done));
     for await (const runs of mapRuns(disk, start, end, session.signal)) rows.add(runs);
     rows.end();
     return 0;

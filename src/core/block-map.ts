@@ -61,6 +61,8 @@ const ASKED_AHEAD = 8;
  * Each layer's last answer is kept, because layers stop early at different places.
  */
 export function createBlockMap(chain: readonly Volume[], merge: MergeLayers): BlockMap {
+  const [newest, ...older] = chain as readonly [Volume, ...Volume[]];
+  if (older.length === 0) return async (start, length, signal) => ownRuns(await piecesOf(newest, start, start + length, signal));
   const kept: (Answer | undefined)[] = chain.map(() => undefined);
   const keptAt = (level: number, at: number): Answer | null => {
     const last = kept[level];
@@ -196,6 +198,23 @@ function mergeWindow(layers: readonly Answer[], start: number, end: number, merg
     }
     end = start + Math.max(1, Math.floor((end - start) / 2));
   }
+}
+
+/** What a layer shows that has none below: nothing to merge, only its holes. */
+function ownRuns(pieces: readonly Piece[]): Run[] {
+  const runs: Run[] = [];
+  let before = 0;
+  for (const piece of pieces) {
+    if (piece.kind !== "hole") {
+      before = 0;
+      runs.push({ volume: 0, extent: piece });
+    } else {
+      if (before > 0) runs.pop();
+      before += piece.length;
+      runs.push({ volume: 1, extent: zero(piece.start + piece.length - before, before, false) });
+    }
+  }
+  return runs;
 }
 
 function mergedRuns(layers: readonly Answer[], start: number, end: number, merge: MergeLayers): Run[] {

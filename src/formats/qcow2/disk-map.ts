@@ -53,7 +53,7 @@ export class DiskMap {
   private readonly costs = new Map<number, number>();
   private keptBytes = 0;
   private tables: Tables | null = null;
-  private seenClusters: Uint8Array | null = null;
+  private seenClusters: Int32Array | null = null;
   private readonly seenSlices: Uint8Array;
   private readonly damaged = new Set<number>();
 
@@ -251,7 +251,7 @@ export class DiskMap {
     const bit = 1 << (index % 8);
     if (header.dataFile || ((this.seenSlices[byte] as number) & bit) !== 0) return;
     this.seenSlices[byte] = (this.seenSlices[byte] as number) | bit;
-    this.seenClusters ??= new Uint8Array(Math.ceil(Math.min(file.size / header.clusterSize, TRACKED_CLUSTERS) / 8));
+    this.seenClusters ??= new Int32Array(Math.ceil(Math.min(file.size / header.clusterSize, TRACKED_CLUSTERS) / 32));
     const first = (index * this.sliceSpan) / header.clusterSize;
     for (const { entry, cluster } of claimClusters(entries, header, this.seenClusters)) {
       if (await isShared(refcounts, cluster)) continue;

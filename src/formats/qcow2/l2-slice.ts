@@ -49,7 +49,7 @@ export function decodeSlice({ table, runs }: Entries, start: number, context: Sl
   const inside = Math.min(table.length, Math.ceil((context.diskSize - start) / clusterSize) * l2EntryBytes);
   // Entries past the end mean that `size` or the table is damaged. The disk's last cluster stands for the end that cannot be known.
   const endless = table.subarray(inside).some((byte) => byte !== 0);
-  const segments = new SegmentList(start, context);
+  const segments = new SegmentList(start, runs?.length ?? FEW, context);
   const known = table.subarray(0, endless ? inside - l2EntryBytes : inside);
   if (runs === null) decodeExtended(known, segments, context);
   else decodeStandard(known, runs, segments, context);
@@ -121,38 +121,64 @@ function decodeExtended(table: Uint8Array, segments: SegmentList, { header }: Sl
   }
 }
 
+/** Room for segments where nothing tells how many there will be. */
+const FEW = 256;
+
+type Columns = Pick<Slice, "kind" | "start" | "at" | "packed">;
+
+const createColumns = (room: number): Columns => ({
+  kind: new Uint8Array(room),
+  start: new Float64Array(room),
+  at: new Float64Array(room),
+  packed: new Float64Array(room),
+});
+
+/** The first `length` segments, with room for `room`. */
+function resized({ kind, start, at, packed }: Columns, length: number, room: number): Columns {
+  const columns = createColumns(room);
+  columns.kind.set(kind.subarray(0, length));
+  columns.start.set(start.subarray(0, length));
+  columns.at.set(at.subarray(0, length));
+  columns.packed.set(packed.subarray(0, length));
+  return columns;
+}
+
 class SegmentList {
-  private readonly kind: number[] = [];
-  private readonly start: number[] = [];
-  private readonly at: number[] = [];
-  private readonly packed: number[] = [];
+  private length = 0;
+  private columns: Columns;
   private readonly reason = new Map<number, string>();
   private readonly context: SliceContext;
   private next: number;
 
-  constructor(start: number, context: SliceContext) {
+  /** `room`: how many segments are likely; there may be more. */
+  constructor(start: number, room: number, context: SliceContext) {
+    this.columns = createColumns(room);
     this.next = start;
     this.context = context;
   }
 
   add(kind: number, length: number, at = 0, packed = 0): void {
-    const last = this.kind.length - 1;
+    const { length: count, columns } = this;
+    const last = count - 1;
     const joins =
       last >= 0 &&
-      kind === this.kind[last] &&
+      kind === columns.kind[last] &&
       kind < PACKED &&
-      (kind !== RAW || at === (this.at[last] as number) + this.next - (this.start[last] as number));
+      (kind !== RAW || at === (columns.at[last] as number) + this.next - (columns.start[last] as number));
     if (!joins) {
-      this.kind.push(kind);
-      this.start.push(this.next);
-      this.at.push(at);
-      this.packed.push(packed);
+      if (count === columns.kind.length) this.columns = resized(columns, count, count * 2 + FEW);
+      const into = this.columns;
+      into.kind[count] = kind;
+      into.start[count] = this.next;
+      into.at[count] = at;
+      into.packed[count] = packed;
+      this.length++;
     }
     this.next += length;
   }
 
   bad(length: number, reason: string): void {
-    this.reason.set(this.kind.length, reason);
+    this.reason.set(this.length, reason);
     this.add(BAD, length);
   }
 
@@ -163,7 +189,7 @@ class SegmentList {
   /** Raw bytes of one or more clusters, or of one subcluster of the cluster at `clusterAt`. */
   addData(length: number, at: number, clusterAt = at): void {
     const { clusterSize, dataFile } = this.context.header;
-    if (clusterAt % clusterSize !== 0) this.bad(length, this.unaligned(clusterAt));
+    if (!Number.isInteger(clusterAt / clusterSize)) this.bad(length, this.unaligned(clusterAt));
     else if (!dataFile) this.addUnclaimed(length, at);
     // [1] Incompatible bit 2: the offset must match the guest offset.
     else if (at !== this.next) this.bad(length, `the offset ${q.hex(at)} in the external data file is not the one on the disk`);
@@ -235,15 +261,9 @@ class SegmentList {
   }
 
   finish(): Slice {
-    return {
-      length: this.kind.length,
-      kind: new Uint8Array(this.kind),
-      start: new Float64Array(this.start),
-      at: new Float64Array(this.at),
-      packed: new Float64Array(this.packed),
-      reason: this.reason,
-      end: Math.min(this.next, this.context.diskSize),
-    };
+    const { length, columns, reason } = this;
+    const { kind, start, at, packed } = length === columns.kind.length ? columns : resized(columns, length, length);
+    return { length, kind, start, at, packed, reason, end: Math.min(this.next, this.context.diskSize) };
   }
 }
 
@@ -254,11 +274,12 @@ interface SharedUse {
 }
 
 /** Host clusters that raw entries use and `seen` (a bit per host cluster) already has; marks them all. */
-export function claimClusters({ table, runs }: Entries, { clusterSize, l2EntryBytes }: Header, seen: Uint8Array): readonly SharedUse[] {
+export function claimClusters({ table, runs }: Entries, { clusterSize, l2EntryBytes }: Header, seen: Int32Array): readonly SharedUse[] {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const twice: SharedUse[] = [];
   const claim = (at: number, entry: number, count: number): void => {
-    if (at % clusterSize === 0) claimRun(seen, at / clusterSize, entry, count, twice);
+    const cluster = at / clusterSize;
+    if (Number.isInteger(cluster)) claimRun(seen, cluster, entry, count, twice);
   };
   /** One that is no run of plain data: compressed ones are not counted, those with reserved bits are, unless they are zero. */
   const claimEntry = (entry: number, isUsed: (high: number, low: number) => boolean): void => {
@@ -278,17 +299,17 @@ export function claimClusters({ table, runs }: Entries, { clusterSize, l2EntryBy
 }
 
 /** Marks `count` host clusters from `cluster` on, which `entry` and those after it use. */
-function claimRun(seen: Uint8Array, cluster: number, entry: number, count: number, twice: SharedUse[]): void {
-  const end = Math.min(cluster + count, seen.length * 8);
+function claimRun(seen: Int32Array, cluster: number, entry: number, count: number, twice: SharedUse[]): void {
+  const end = Math.min(cluster + count, seen.length * 32);
   for (let next = cluster; next < end; ) {
-    const byte = next >>> 3;
-    const stop = Math.min(end, (byte + 1) * 8);
-    const bits = (0xff << (next & 7)) & (0xff >> ((byte + 1) * 8 - stop));
-    const before = seen[byte] as number;
-    seen[byte] = before | bits;
+    const word = next >>> 5;
+    const stop = Math.min(end, (word + 1) * 32);
+    const bits = (-1 << (next & 31)) & (-1 >>> ((word + 1) * 32 - stop));
+    const before = seen[word] as number;
+    seen[word] = before | bits;
     if ((before & bits) !== 0)
       for (let used = next; used < stop; used++)
-        if ((before & (1 << (used & 7))) !== 0) twice.push({ entry: entry + used - cluster, cluster: used });
+        if ((before & (1 << (used & 31))) !== 0) twice.push({ entry: entry + used - cluster, cluster: used });
     next = stop;
   }
 }

@@ -28,21 +28,33 @@ export function createRegions(
     { what: "an L2 table", positions: l2Tables },
     { what: "a refcount block", positions: refcountBlocks },
   ];
+  // What lies between two claims: data that follow each other are often in the same gap.
+  let [gapStart, gapEnd] = [0, 0];
   return {
     conflict(at, length) {
       const end = at + length;
+      if (at >= gapStart && end <= gapEnd) return null;
       let first: Claim = { at: end, length: 0, what: "" };
+      // Of the claims that the range does not meet: where the last one before it ends, and the first one after it begins.
+      let [before, after] = [0, Number.POSITIVE_INFINITY];
       for (const claim of whole) {
         const start = Math.max(at, claim.at);
         const stop = Math.min(end, claim.at + claim.length);
         if (start < stop && start < first.at) first = { at: start, length: stop - start, what: claim.what };
+        if (claim.at < end) before = Math.max(before, claim.at + claim.length);
+        else after = Math.min(after, claim.at);
       }
       for (const { what, positions } of lists) {
-        const position = positions[firstAbove(positions, at - clusterSize)] ?? end;
+        const next = firstAbove(positions, at - clusterSize);
+        const position = positions[next] ?? Number.POSITIVE_INFINITY;
         const start = Math.max(at, position);
         if (start < first.at) first = { at: start, length: Math.min(end, position + clusterSize) - start, what };
+        if (next > 0) before = Math.max(before, (positions[next - 1] as number) + clusterSize);
+        after = Math.min(after, position);
       }
-      return first.length > 0 ? first : null;
+      if (first.length > 0) return first;
+      [gapStart, gapEnd] = [before, after];
+      return null;
     },
   };
 }
