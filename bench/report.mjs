@@ -71,7 +71,7 @@ function scaling({ machine, results }) {
   const counts = results[0].speedups.map(({ workers }) => workers);
   return `## More cores, simulated
 
-From a profile of the real program (busy milliseconds an order of 4 MiB, of the workers and of the main thread), the pool was simulated with each thread on a core of its own: times as fast as one worker. What remains is the main thread, which puts the blocks in order, lays out the format and hands out the writes; the last column is what it allows however many workers there are. The program itself stops at five workers, for its memory (300 MiB).
+From a profile of the real program (busy milliseconds an order of 8 MiB, of the workers and of the main thread), the pool was simulated with each thread on a core of its own: times as fast as one worker. What remains is the main thread, which puts the blocks in order, lays out the format and hands out the writes; the last column is what it allows however many workers there are. The program itself stops at five workers, for its memory (300 MiB).
 
 ${table(
   ["conversion", "worker, ms", "main, ms", ...counts.map((n) => `${n} workers`), "most"],

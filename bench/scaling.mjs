@@ -1,6 +1,6 @@
 /**
  * `node bench/scaling.mjs [--folder=DIR] [--input=FILE]`: how conversions would scale to more cores than this machine has. One conversion is profiled
- * on the real program: processor seconds of the main thread and of the block workers, per order of 4 MiB. A simulation of the pool (credits
+ * on the real program: processor seconds of the main thread and of the block workers, per order of 8 MiB. A simulation of the pool (credits
  * of two orders a worker, results taken in order, writes behind) then runs with 1 to 16 workers, each thread on a core of its own.
  */
 import { execFileSync } from "node:child_process";
@@ -10,7 +10,7 @@ import { pathToFileURL } from "node:url";
 import { benchFolder, givenOptions, readyInput } from "./setting.mjs";
 
 const program = resolve(import.meta.dirname, "../dist/spindle.js");
-const ORDER_BYTES = 4 << 20;
+const ORDER_BYTES = 8 << 20;
 const CREDITS_PER_WORKER = 2;
 const WORKERS = [1, 2, 4, 5, 8, 16];
 /** What a thread of Node does while nothing is to be done, by the profiler's names. */
