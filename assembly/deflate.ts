@@ -1,9 +1,10 @@
 // Raw DEFLATE encoder (RFC 1951), made for single clusters of an image.
 //
-// Block by block: find the matches, make the codes, price the block in its three forms, write the cheapest. A block is
-// written only after its exact size is known to fit, so the loops that write need no error path. The result depends on
-// the source bytes, the window and the effort only.
+// Find the matches and choose the blocks; then for each block make the codes, price its three forms, write the cheapest. A block is
+// written only after its exact size is known to fit, so the loops that write need no error path. The result depends on the source
+// bytes, the window and the effort only.
 
+import { chunkSequences, chunkStart, DISTANCE_FREQUENCIES, LITERAL_FREQUENCIES, openBlock, planBlocks } from "./deflate-blocks";
 import {
   COPY_PREVIOUS,
   DISTANCE_SYMBOLS,
@@ -28,23 +29,14 @@ import {
   TYPE_FIXED,
   TYPE_STORED,
 } from "./deflate-format";
-import {
-  DISTANCE_FREQUENCIES,
-  distanceSymbol,
-  findMatches,
-  LENGTH_SYMBOL_OF,
-  LITERAL_FREQUENCIES,
-  lastSequence,
-  SEQUENCE_BYTES,
-  SEQUENCES,
-  startMatches,
-} from "./deflate-matches";
+import { distanceSymbol, LENGTH_SYMBOL_OF, SEQUENCE_BYTES, startMatches } from "./deflate-matches";
 import { assignCodes, makeCodeLengths } from "./huffman";
 
 const ERROR_ROOM: i32 = -1; // the stream would not fit the output
 
 const BLOCK_HEADER_BITS: u32 = 3; // BFINAL and BTYPE
 const STORED_HEADER_BYTES: u32 = 4; // LEN and NLEN
+const MAX_STORED: u32 = 65535;
 const TABLE_HEADER_BITS: u32 = 14; // HLIT, HDIST and HCLEN
 const MIN_LITERAL_COUNT: u32 = 257;
 const MIN_LENGTH_CODES: u32 = 4;
@@ -86,8 +78,8 @@ let bitCount: u64 = 0;
 
 /**
  * Encodes srcLen bytes (at most 2 MiB) as one raw DEFLATE stream of at most dstCap bytes. No match reaches farther back
- * than `window` bytes (1 to 32768). `effort`: 0 for speed, 1 for small output. Returns the size of the stream, or ERROR_ROOM. Up to 16 bytes after the source may be
- * read, and do not matter; nothing is written outside dstCap.
+ * than `window` bytes (1 to 32768). `effort`: 0 for speed, 1 for small output. Returns the size of the stream, or ERROR_ROOM. Up to
+ * 16 bytes after the source may be read, and do not matter; nothing is written outside dstCap.
  */
 export function deflate(src: usize, srcLen: i32, dst: usize, dstCap: i32, window: i32, effort: i32): i32 {
   if (!writeBlocks(src, srcLen, dst, dstCap, window, effort, true)) return ERROR_ROOM;
@@ -115,15 +107,21 @@ function writeBlocks(src: usize, srcLen: i32, dst: usize, dstCap: i32, window: i
   startMatches(src, end, window, effort);
   let at = src;
   do {
-    const blockStart = at;
-    at = findMatches(blockStart);
-    if (!writeBlock(blockStart, at, isFinal && at == end)) return false;
+    const chunks = planBlocks(at, end);
+    at = chunkStart(chunks);
+    for (let chunk: u32 = 0; chunk < chunks; ) {
+      const first = chunk;
+      chunk = openBlock(first);
+      if (!writeBlock(first, chunk, isFinal && at == end && chunk == chunks)) return false;
+    }
   } while (at < end);
   return true;
 }
 
-/** Writes the block in its cheapest form. False if that does not fit. */
-function writeBlock(start: usize, end: usize, isFinal: bool): bool {
+/** Writes the block of the chunks from `first` to before `after` in its cheapest form. False if that does not fit. */
+function writeBlock(first: u32, after: u32, isFinal: bool): bool {
+  const start = chunkStart(first);
+  const end = chunkStart(after);
   makeCodeLengths(LITERAL_FREQUENCIES, LITERAL_SYMBOLS, LITERAL_LENGTHS, MAX_LITERAL_CODE_LENGTH);
   makeCodeLengths(DISTANCE_FREQUENCIES, DISTANCE_SYMBOLS, DISTANCE_LENGTHS, MAX_CODE_LENGTH);
   // Before the header is laid out: that puts the distance lengths behind the literal lengths in use.
@@ -146,7 +144,7 @@ function writeBlock(start: usize, end: usize, isFinal: bool): bool {
     assignCodes(DISTANCE_LENGTHS, DISTANCE_SYMBOLS, DISTANCE_CODES);
   }
   prepareMatchCodes();
-  writeSymbols(start);
+  writeSymbols(start, chunkSequences(first), chunkSequences(after));
   return true;
 }
 
@@ -166,22 +164,26 @@ function priceSymbols(literalLengths: usize, distanceLengths: usize): u32 {
   return bits;
 }
 
-/** Bits of a stored block after BFINAL and BTYPE, at worst: up to seven bits fill the byte before LEN. */
+/** Bits of stored blocks after the first BFINAL and BTYPE, at worst: up to seven bits fill the byte before LEN. */
 function priceStored(size: u32): u32 {
-  return 7 + ((STORED_HEADER_BYTES + size) << 3);
+  const more = size ? (size - 1) / MAX_STORED : 0;
+  return 7 + ((more + STORED_HEADER_BYTES * (more + 1) + size) << 3);
 }
 
-/** RFC 1951 §3.2.4. A block of findMatches is always short enough for one stored block. */
+/** RFC 1951 §3.2.4; as two blocks where LEN cannot hold the size. */
 function writeStored(start: usize, end: usize, isFinal: bool): bool {
-  const size = (end - start) as u32;
-  const bits = (bitCount as u32) + BLOCK_HEADER_BITS;
-  if (outputAt + ((bits + 7) >> 3) + STORED_HEADER_BYTES + size > outputEnd) return false;
-  putBits(u32(isFinal) | (TYPE_STORED << 1), BLOCK_HEADER_BITS);
-  flushToByte();
-  store<u16>(outputAt, size);
-  store<u16>(outputAt, ~size, 2);
-  memory.copy(outputAt + STORED_HEADER_BYTES, start, size);
-  outputAt += STORED_HEADER_BYTES + size;
+  do {
+    const size = min((end - start) as u32, MAX_STORED);
+    const bits = (bitCount as u32) + BLOCK_HEADER_BITS;
+    if (outputAt + ((bits + 7) >> 3) + STORED_HEADER_BYTES + size > outputEnd) return false;
+    putBits(u32(isFinal && start + size == end) | (TYPE_STORED << 1), BLOCK_HEADER_BITS);
+    flushToByte();
+    store<u16>(outputAt, size);
+    store<u16>(outputAt, ~size, 2);
+    memory.copy(outputAt + STORED_HEADER_BYTES, start, size);
+    outputAt += STORED_HEADER_BYTES + size;
+    start += size;
+  } while (start < end);
   return true;
 }
 
@@ -277,22 +279,21 @@ function prepareMatchCodes(): void {
 }
 
 /**
- * Writes the sequences of the block and its end. Runs of literals go in groups of four; where a run ends inside a group,
- * the codes after it are masked away instead of branching on their number, which cannot be predicted.
+ * Writes the sequences of the block and its end. Runs of literals go in groups of four, at least one for every sequence; where a run
+ * ends inside a group, the codes after it are masked away instead of branching on their number, which cannot be predicted.
  */
-function writeSymbols(start: usize): void {
-  const end = lastSequence();
+function writeSymbols(start: usize, sequences: usize, end: usize): void {
   // Whole words may be stored up to here; only the last few bytes of a full output are written one by one.
   const wordEnd = outputEnd - 8;
   let buffer = bitBuffer;
   let count = bitCount;
   let output = outputAt;
   let literal = start;
-  for (let sequence = SEQUENCES; sequence < end; sequence += SEQUENCE_BYTES) {
+  for (let sequence = sequences; sequence < end; sequence += SEQUENCE_BYTES) {
     let literals = load<i32>(sequence);
     const next = literal + literals;
-    for (; literals > 0; literals -= 4) {
-      const a = load<u32>((load<u8>(literal) as usize) << 2, LITERAL_CODES);
+    do {
+      const a = select<u32>(load<u32>((load<u8>(literal) as usize) << 2, LITERAL_CODES), 0, literals > 0);
       const b = select<u32>(load<u32>((load<u8>(literal, 1) as usize) << 2, LITERAL_CODES), 0, literals > 1);
       const c = select<u32>(load<u32>((load<u8>(literal, 2) as usize) << 2, LITERAL_CODES), 0, literals > 2);
       const d = select<u32>(load<u32>((load<u8>(literal, 3) as usize) << 2, LITERAL_CODES), 0, literals > 3);
@@ -308,12 +309,13 @@ function writeSymbols(start: usize): void {
       output += (count >> 3) as usize;
       buffer >>= count & 56;
       count &= 7;
-    }
+      literals -= 4;
+    } while (literals > 0);
     const match = load<u32>(sequence, 4);
-    if (!match) break;
+    literal = next + (match >> 16);
+    if (!match) continue;
     const length = match >> 16;
     const distance = match & 0xffff;
-    literal = next + length;
     const symbol = distanceSymbol(distance);
     const lengthCode = load<u32>(length << 2, MATCH_CODES) as u64;
     const distanceCode = load<u32>(symbol << 2, DISTANCE_CODES) as u64;

@@ -1,4 +1,4 @@
-// Prefix codes of limited length for the DEFLATE encoder.
+// Prefix codes of limited length: those of the DEFLATE encoder, and of literals in the Zstandard encoder.
 
 import { MAX_CODE_LENGTH, reverseBits } from "./deflate-format";
 

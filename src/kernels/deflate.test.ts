@@ -140,6 +140,18 @@ describe("deflate", () => {
     expect(form(new TextEncoder().encode("short text"))).toBe(1);
     expect(form(text(5000))).toBe(2);
   });
+  it("gives each kind of content codes of its own", () => {
+    // Four bits for each byte in either part, five in a block of both. No match is worth taking with a window of 1.
+    const change = 3 * 8192;
+    const source = noise(65_536).map((byte, i) => (byte & 15) | (i < change ? 0 : 16));
+    expect(packed(source, 1).length).toBeLessThan((source.length * 4.1) / 8);
+    expect(
+      packed(
+        noise(65_536).map((byte) => byte & 15),
+        1,
+      ).length,
+    ).toBeGreaterThan((source.length * 3.9) / 8);
+  });
   it("keeps codes to the length that the format allows", () => {
     // Such frequencies make a tree that is one chain. Evenly spread, with a window of 1, no match changes them.
     const counts = [1, 1];
@@ -164,7 +176,8 @@ describe("deflate", () => {
     }
   });
   it("gives the same stream whatever came before and lies behind", () => {
-    for (const source of [text(65_536), text(3001), noise(100), new Uint8Array(5), text(200_000)]) {
+    const long = repeated(noise(3000), 140_000);
+    for (const source of [text(65_536), text(3001), noise(100), new Uint8Array(5), text(200_000), long]) {
       const first = packed(source);
       packed(text(100_000, 5));
       expectSame(deflate(source, 4096, ROOM, 0xff), first);
