@@ -114,7 +114,7 @@ async function supply(order: BlockOrder, sources: ReadonlyMap<number, ByteSource
   const read = async (id: number, at: number, length: number): Promise<void> => {
     supplies.push({ source: id, at, length, content: await (sources.get(id) as ByteSource).read(at, length, signal) });
   };
-  for (const { source, at, length, extents } of planReads(here)) {
+  for (const { source, at, length, extents } of planReads({ ...order, extents: here })) {
     try {
       await read(source, at, length);
     } catch (error) {

@@ -6,7 +6,7 @@ import type { Encoding } from "../core/target.ts";
 import { type Codecs, createCodecs } from "../kernels/codecs.ts";
 import { pieceHashes, zeroHashes } from "../kernels/disk-hash.ts";
 import { createKernels, type Kernels } from "../kernels/index.ts";
-import { footprint, planReads } from "./reads.ts";
+import { footprint, type PlannedRead, planReads } from "./reads.ts";
 
 /** BLAKE3 values are kept for pieces of this many bytes. */
 export const PIECE = 64 << 10;
@@ -87,23 +87,29 @@ async function gather(
   allocate: Room,
   chunkRoom: Room,
 ): Promise<Plain> {
-  const only = order.extents[0];
-  if (only !== undefined && isWhole(order, only) && !order.salvage) {
-    return { bytes: await sources.read(only.file, only.at, only.length, allocate), read: only.length, packed: new Map() };
-  }
+  const plan = planReads(order);
+  const [only, ...others] = plan;
+  if (only !== undefined && others.length === 0 && isWhole(order, only))
+    return { bytes: await sources.read(only.source, only.at, only.length, allocate), read: only.length, packed: new Map() };
   const bytes = allocate(order.grains.length * order.grain);
   if (order.salvage || totalLength(order.extents) < bytes.length) bytes.fill(0);
   const place = placer(order);
   const packed = new Map<number, Uint8Array>();
   let total = 0;
-  for (const planned of planReads(order.extents)) {
+  for (const planned of plan) {
+    const direct = directPlace(order, planned, place);
     let chunk: Uint8Array | null = null;
     try {
-      chunk = await sources.read(planned.source, planned.at, planned.length, chunkRoom);
+      const room = direct === null ? chunkRoom : (length: number) => bytes.subarray(direct, direct + length);
+      chunk = await sources.read(planned.source, planned.at, planned.length, room);
     } catch (error) {
       if (!order.salvage) throw error;
     }
     total += planned.length;
+    if (direct !== null && chunk !== null) {
+      if (chunk.buffer !== bytes.buffer) bytes.set(chunk, direct);
+      continue;
+    }
     for (const extent of planned.extents) {
       try {
         const from = chunk ?? (await sources.read(extent.file, extent.at, footprint(extent), chunkRoom));
@@ -160,14 +166,19 @@ function content(extent: PlacedExtent, from: Uint8Array, file: string | undefine
   return codecs.decode(extent, from, { file, at, guest: { start, length } }).subarray(skip, skip + length);
 }
 
-/** One plain extent that covers the grains exactly: what was read is the result, nothing is copied. */
-function isWhole(order: BlockOrder, extent: PlacedExtent): boolean {
-  const first = order.grains[0] as number;
+/** Plain data in one piece that covers the grains exactly: what was read is the result, nothing is copied. */
+function isWhole(order: BlockOrder, { straight, length }: PlannedRead): boolean {
   const last = order.grains[order.grains.length - 1] as number;
-  const contiguous = last - first === (order.grains.length - 1) * order.grain;
-  const length = Math.min(last + order.grain, order.diskSize) - first;
-  const exact = extent.kind === "raw" && extent.start === first && extent.length === length;
-  return contiguous && exact && order.extents.length === 1 && length % order.unit === 0;
+  const covered = (order.grains.length - 1) * order.grain + Math.min(order.grain, order.diskSize - last);
+  return straight && length === covered && length % order.unit === 0 && !order.salvage;
+}
+
+/** Where a read may put its bytes by itself. Not when salvaging: a read that fails half-way must leave zeros. */
+function directPlace({ salvage }: BlockOrder, { straight, length, extents }: PlannedRead, place: (start: number) => number): number | null {
+  if (!straight || salvage) return null;
+  const [first, last] = [extents[0] as PlacedExtent, extents[extents.length - 1] as PlacedExtent];
+  const at = place(first.start);
+  return place(last.start) + last.length - at === length ? at : null;
 }
 
 /** Position in the gathered bytes of a place on the disk; called with ascending grains mostly. */

@@ -1,8 +1,11 @@
-import type { PlacedExtent } from "../core/ports.ts";
+import type { BlockOrder, PlacedExtent } from "../core/ports.ts";
 
 /** Neighbours closer than this are read in one go: a call costs more than reading the gap. */
 const GAP = 64 << 10;
-/** A read never grows past this by joining: its room stays with the worker (8 MiB took 40 MiB more over a deep chain, and were no faster). */
+/**
+ * What a read may grow to by joining where its bytes are copied on: its room stays with the worker (8 MiB took 40 MiB more over a deep
+ * chain, and were no faster). Plain data in one piece goes to its place at once, and may be as much as the order.
+ */
 const READ_LIMIT = 2 << 20;
 
 /** One read of a source that serves several extents. */
@@ -11,25 +14,38 @@ export interface PlannedRead {
   readonly at: number;
   length: number;
   readonly extents: PlacedExtent[];
+  /** Plain data in one piece: the extents follow each other in the file, and in the order's grains if no other extent lies between. */
+  straight: boolean;
 }
 
 /** Bytes of its file that an extent needs. */
 export const footprint = (extent: PlacedExtent): number => (extent.kind === "raw" ? extent.length : extent.packed);
 
 /** Joins what lies close together in a file into few large reads; every extent is served by exactly one. */
-export function planReads(extents: readonly PlacedExtent[]): PlannedRead[] {
+export function planReads({ extents, grain }: Pick<BlockOrder, "extents" | "grain">): PlannedRead[] {
   const sorted = [...extents].sort((a, b) => a.file - b.file || a.at - b.at);
   const reads: PlannedRead[] = [];
   let last: PlannedRead | undefined;
   for (const extent of sorted) {
     const end = extent.at + footprint(extent);
-    if (last !== undefined && last.source === extent.file && extent.at <= last.at + last.length + GAP && end - last.at <= READ_LIMIT) {
+    const goesOn = last !== undefined && extent.file === last.source && last.straight && continues(last, extent, grain);
+    const isNear = last !== undefined && last.source === extent.file && extent.at <= last.at + last.length + GAP;
+    if (last !== undefined && (goesOn || (isNear && end - last.at <= READ_LIMIT))) {
       last.length = Math.max(last.length, end - last.at);
       last.extents.push(extent);
+      last.straight = goesOn;
     } else {
-      last = { source: extent.file, at: extent.at, length: footprint(extent), extents: [extent] };
+      last = { source: extent.file, at: extent.at, length: footprint(extent), extents: [extent], straight: extent.kind === "raw" };
       reads.push(last);
     }
   }
   return reads;
+}
+
+/** Whether a plain extent follows those of a straight read in the file, and on the disk, where grains without data may lie between. */
+function continues({ at, length, extents }: PlannedRead, extent: PlacedExtent, grain: number): boolean {
+  if (extent.kind !== "raw" || extent.at !== at + length) return false;
+  const { start, length: before } = extents[extents.length - 1] as PlacedExtent;
+  const stop = start + before;
+  return extent.start === stop || (extent.start > stop && stop % grain === 0 && extent.start % grain === 0);
 }

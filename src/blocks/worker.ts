@@ -4,7 +4,7 @@ import type { Origin } from "../core/model.ts";
 import type { BlockOrder } from "../core/ports.ts";
 import { createProcessor, type Room, type Sources } from "./processor.ts";
 import type { FromWorker, Supply, ToWorker } from "./protocol.ts";
-import { planReads } from "./reads.ts";
+import { type PlannedRead, planReads } from "./reads.ts";
 
 /** A file that a worker has opened for itself. `read` gives exactly the bytes asked for, which lie inside the file; in `room(length)` where it can. */
 export interface WorkerFile {
@@ -24,13 +24,15 @@ interface Attached {
   file: WorkerFile | null;
 }
 
-/** A read that was begun before its order's turn. */
+/** Reads of an order that are begun before they are asked for. */
 interface Ahead {
-  readonly source: number;
-  readonly at: number;
-  readonly length: number;
-  readonly bytes: Promise<Uint8Array<ArrayBuffer>>;
+  /** Begins reads until so many are waiting. */
+  begin(most: number): void;
+  /** The bytes, if this is a read that was begun; the next one is then begun. */
+  take(source: number, at: number, length: number): Promise<Uint8Array<ArrayBuffer>> | null;
 }
+/** Besides the one that is asked for. */
+const READS_AHEAD = 2;
 
 const fresh: Room = (bytes) => new Uint8Array(bytes);
 
@@ -47,29 +49,44 @@ export function serveBlocks(
     entry.file ??= openHandle(handle, entry.name);
     return entry.file;
   };
-  /** The first read of an order that waits for the one before it is begun at once: a browser takes its time for each. */
-  const readAhead = (order: BlockOrder): Ahead | null => {
-    const [first] = planReads(order.extents);
-    const entry = first && attached.get(first.source);
-    if (first === undefined || entry === undefined || entry.origin === null || first.at + first.length > entry.size) return null;
-    const file = openFile(entry, entry.origin);
-    if (file.readsAhead !== true) return null;
-    const bytes = file.read(entry.origin.at + first.at, first.length, fresh);
-    bytes.catch(() => {}); // told when it is asked for
-    return { source: first.source, at: first.at, length: first.length, bytes };
+  /** A browser takes its time for each read: the next ones go on while the one before is worked on. */
+  const readAhead = (order: BlockOrder): Ahead => {
+    const plan = planReads(order).values();
+    const begun: { readonly read: PlannedRead; readonly bytes: Promise<Uint8Array<ArrayBuffer>> }[] = [];
+    const begin = (most: number): void => {
+      while (begun.length < most) {
+        const { value: read } = plan.next();
+        const entry = read && attached.get(read.source);
+        if (read === undefined || entry === undefined || entry.origin === null || read.at + read.length > entry.size) return;
+        const file = openFile(entry, entry.origin);
+        if (file.readsAhead !== true) return;
+        const bytes = file.read(entry.origin.at + read.at, read.length, fresh);
+        bytes.catch(() => {}); // told when it is asked for
+        begun.push({ read, bytes });
+      }
+    };
+    return {
+      begin,
+      take(source, at, length) {
+        const [first] = begun;
+        if (first === undefined || first.read.source !== source || first.read.at !== at || first.read.length !== length) return null;
+        begun.shift();
+        begin(READS_AHEAD);
+        return first.bytes;
+      },
+    };
   };
-  const reader = (supplies: readonly Supply[], ahead: Ahead | null): Sources => ({
+  const reader = (supplies: readonly Supply[], ahead: Ahead): Sources => ({
     nameOf: (source) => attached.get(source)?.name,
     async read(source, at, length, room) {
       const entry = attached.get(source);
       if (entry === undefined) throw new Error(`source ${source} is not attached`);
       if (entry.origin === null) return supplied(supplies, source, at, length, room);
       checkRange(entry, at, length);
-      if (ahead !== null && ahead.source === source && ahead.at === at && ahead.length === length) return ahead.bytes;
-      return openFile(entry, entry.origin).read(entry.origin.at + at, length, room);
+      return ahead.take(source, at, length) ?? openFile(entry, entry.origin).read(entry.origin.at + at, length, room);
     },
   });
-  const carryOut = async (message: Extract<ToWorker, { type: "order" }>, ahead: Ahead | null): Promise<void> => {
+  const carryOut = async (message: Extract<ToWorker, { type: "order" }>, ahead: Ahead): Promise<void> => {
     try {
       const result = await processor.process(message.order, reader(message.supplies, ahead));
       post({ type: "done", job: message.job, result }, [result.buffer]);
@@ -104,6 +121,7 @@ export function serveBlocks(
         break;
       case "order": {
         const ahead = readAhead(message.order);
+        ahead.begin(1);
         queue = queue.then(() => carryOut(message, ahead));
       }
     }
