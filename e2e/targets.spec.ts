@@ -103,6 +103,15 @@ test("what is being typed stays while a plan comes in", async ({ spindle, folder
   await expect(opened.getByText(/^No file system was recognised/)).toBeVisible();
   await expect(size).toHaveValue("16 MiB");
   await expect(name).toHaveValue("mine");
+
+  // Typed and taken back by hand: no change to the browser, and what comes later is shown.
+  await size.press("Enter");
+  await size.press("End");
+  await size.pressSequentially("0");
+  await size.press("Backspace");
+  await size.press("Tab");
+  await opened.getByRole("button", { name: "As it is" }).click();
+  await expect(size).toHaveValue("4 MiB");
 });
 
 test.describe("slim", () => {

@@ -51,6 +51,17 @@ test("an explicit zero hides the parent and counts as allocated; below the last 
   ]);
 });
 
+test("of one layer, holes that follow each other are one", async () => {
+  const hole = (start: number) => ({ kind: "hole" as const, start, length: 4 });
+  const raw = { kind: "raw" as const, start: 8, length: 4, file: 0, at: 100 };
+  const layer: Volume = { ...layerVolume({ cell: 4, cells: [7, 7, 7, 7], stopAfter: 4 }), extents: async () => [hole(0), hole(4), raw, hole(12)] };
+  expect(await mapOf([layer])(0, 16)).toEqual([
+    { volume: 1, extent: { kind: "zero", start: 0, length: 8, allocated: false } },
+    { volume: 0, extent: raw },
+    { volume: 1, extent: { kind: "zero", start: 12, length: 4, allocated: false } },
+  ]);
+});
+
 test("clipping moves the position of what is cut", () => {
   expect(clip({ kind: "raw", start: 10, length: 10, file: 0, at: 100 }, 14, 3)).toEqual({
     kind: "raw",

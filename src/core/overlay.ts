@@ -1,4 +1,4 @@
-import { memorySource } from "./bytes.ts";
+import { joined, memorySource } from "./bytes.ts";
 import type { Extent, Range, Volume } from "./model.ts";
 import { firstAtLeast } from "./sorted.ts";
 import { STANDALONE } from "./standalone.ts";
@@ -18,14 +18,13 @@ const MOST_EXTENTS = 4096;
  */
 export function createOverlay(size: number, patches: readonly Patch[]): Volume {
   const bytes = patches.flatMap((patch) => (patch.bytes === null ? [] : [patch.bytes]));
-  const content = new Uint8Array(bytes.reduce((sum, { length }) => sum + length, 0));
+  const content = joined(bytes);
   const places: number[] = [];
   let filled = 0;
   for (const patch of patches) {
     places.push(filled);
     if (patch.bytes === null) continue;
     if (patch.bytes.length !== patch.length) throw new Error(`a patch of ${patch.length} bytes has ${patch.bytes.length}`);
-    content.set(patch.bytes, filled);
     filled += patch.length;
   }
   const stops = Float64Array.from(patches, ({ start, length }) => start + length);

@@ -1,4 +1,5 @@
 // ext2, ext3, ext4: a bitmap per block group. Documentation/filesystems/ext4 and fs/ext4 of the Linux kernel.
+import { totalLength } from "../core/bytes.ts";
 import { DiskError } from "../core/errors.ts";
 import type { Range } from "../core/model.ts";
 import { RecentPieces } from "../core/recent-pieces.ts";
@@ -76,7 +77,7 @@ class ExtFreeMap implements FreeMap {
       if (bitmap === null || !this.holdsMetadata(group, descriptor, bitmap)) return null;
       const { clusters } = this.span(group);
       const runs = [...zeroRuns(bitmap, 0, clusters)];
-      const free = runs.reduce((sum, { length }) => sum + length, 0);
+      const free = totalLength(runs);
       if (free !== descriptor.freeClusters) return null;
       // A cluster that the file system's end cuts is not whole.
       const whole = Math.floor(this.span(group).blocks / this.geometry.ratio);

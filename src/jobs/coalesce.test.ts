@@ -53,6 +53,21 @@ test("nothing is copied: neighbours in one buffer are one part, others a part ea
   ]);
 });
 
+test("a part that grows large stands alone from then on", () => {
+  const table = { file: 0, at: 0, bytes: new Uint8Array(512) };
+  const buffer = new Uint8Array(3 << 20);
+  const clusters = Array.from({ length: 48 }, (_, i) => ({
+    file: 0,
+    at: 512 + i * 65536,
+    bytes: buffer.subarray(i * 65536, (i + 1) * 65536),
+  }));
+  const found = [...coalesce([table, ...clusters])].map(({ at, parts, length }) => [at, parts.length, length]);
+  expect(found).toEqual([
+    [0, 1, 512],
+    [512, 1, buffer.length],
+  ]);
+});
+
 test("files are kept apart, large parts stand alone, and what is joined has a limit", () => {
   const large = new Uint8Array(1 << 20);
   const small = new Uint8Array(10);

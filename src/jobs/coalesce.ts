@@ -11,7 +11,7 @@ export interface JoinedWrite {
 
 /** Parts this large are written by themselves: joining gains nothing, and a sink may know a way of its own to copy them. */
 const LARGE = 1 << 20;
-/** Parts from different buffers are joined up to so many bytes. */
+/** Parts from different buffers are joined up to so many bytes; the last of them may still grow, up to an order's size. */
 const LIMIT = 4 << 20;
 
 /** Joins writes that follow each other in a file. Neighbours in one buffer become one part; nothing is copied. Order is kept. */
@@ -24,8 +24,14 @@ export function* coalesce(writes: Iterable<Write>): Generator<JoinedWrite> {
     const last = parts[parts.length - 1];
     const follows = last !== undefined && write.file === file && write.at === at + length;
     if (follows && adjoins(last, bytes)) {
-      parts[parts.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.length + bytes.length);
+      const larger = new Uint8Array(last.buffer, last.byteOffset, last.length + bytes.length);
       length += bytes.length;
+      if (parts.length > 1 && larger.length >= LARGE) {
+        const before = length - larger.length;
+        yield { file, at, parts: parts.slice(0, -1), length: before };
+        parts = [larger];
+        [at, length] = [at + before, larger.length];
+      } else parts[parts.length - 1] = larger;
       continue;
     }
     const joins = follows && length + bytes.length <= LIMIT && last.length < LARGE && bytes.length < LARGE;

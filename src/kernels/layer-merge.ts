@@ -1,3 +1,4 @@
+import { totalLength } from "../core/bytes.ts";
 import { type MergeLayers, MOST_MERGED_RUNS } from "../core/model.ts";
 import { type Arena, checkRoom, INPUT_BYTES } from "./arena.ts";
 
@@ -6,7 +7,7 @@ const END_BYTES = 8;
 export function layerMerge(arena: Arena): MergeLayers {
   const { kernels, memory, input, output } = arena;
   return (layers, start, end) => {
-    const count = layers.reduce((sum, { length }) => sum + length, 0);
+    const count = totalLength(layers);
     checkRoom("the number of runs", count, MOST_MERGED_RUNS);
     const cursors = input + count * END_BYTES;
     checkRoom("the layers", count * END_BYTES + layers.length * 4, INPUT_BYTES);

@@ -29,6 +29,10 @@ export function TextInput({ id, value, describedBy, isInvalid = false, onTake }:
         onTake(event.currentTarget.value);
         typed.value = null;
       }}
+      // What was typed and taken back by hand is no change to browsers.
+      onBlur={() => {
+        typed.value = null;
+      }}
     />
   );
 }

@@ -369,5 +369,3 @@ const chainRequest = ({ format, options, salvage }: ConvertRequest, names: reado
   verify: true,
   checkSource: true,
 });
-
-/** Lets the worker answer its messages (a cancel) between two pieces of work. */

@@ -85,11 +85,11 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
   };
   return {
     write(at, parts, copied) {
-      const length = totalLength(parts);
+      const count = totalLength(parts);
       const file = copied?.source.origin?.handle;
       const from = copied?.source.origin?.at;
-      if (file instanceof Blob && copied !== undefined && from !== undefined && length >= LEAST_SLICE)
-        return inTurn(() => takeSlice(at, length, { name: copied.source.name, file, at: from + copied.at }));
+      if (file instanceof Blob && copied !== undefined && from !== undefined && count >= LEAST_SLICE)
+        return inTurn(() => takeSlice(at, count, { name: copied.source.name, file, at: from + copied.at }));
       return inTurn(async () => {
         let to = at;
         for (const bytes of parts) {

@@ -19,14 +19,17 @@ export function failed(name: string): (cause: unknown) => never {
 
 /**
  * What a large write may fail with in Chromium when there is no space left: the pipe that carries the data is closed before the reason
- * arrives, and then the end that still held data speaks (bytes, or a range of a file). Measured: up to one write in twelve of 8 MiB.
+ * arrives, and then the end that still held data speaks. Measured: up to one write in twelve of 8 MiB.
  */
-const CUT_OFF: readonly string[] = ["AbortError", "NotReadableError"];
+const CUT_OFF = { bytes: "AbortError", range: "NotReadableError" } as const;
+const READ_AGAIN = 8 << 20;
 
 /** As `failed`, for a write of this data: a range of the file `source` that can still be read did not fail for want of reading it. */
 export async function writeFailed(name: string, data: Blob | Uint8Array, source: string, cause: unknown): Promise<never> {
-  if (!(cause instanceof DOMException && CUT_OFF.includes(cause.name))) return failed(name)(cause);
-  if (data instanceof Blob) await readBlob(data, source, data.size - 1, 1);
+  const kind = data instanceof Blob ? "range" : "bytes";
+  if (!(cause instanceof DOMException && cause.name === CUT_OFF[kind])) return failed(name)(cause);
+  if (data instanceof Blob)
+    for (let at = 0; at < data.size; at += READ_AGAIN) await readBlob(data, source, at, Math.min(READ_AGAIN, data.size - at));
   throw new DiskError("io", `${name} cannot be written: the browser stopped taking data, as it does when the disk is full`, {
     file: name,
     reason: "disk-full",

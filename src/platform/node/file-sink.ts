@@ -52,11 +52,7 @@ export async function createFileSink(
     async write(file, at, pieces) {
       const { written, handle, name } = parts[file] as Part;
       written.add(at, totalLength(pieces));
-      for (let [left, to] = [pieces, at]; left.length > 0; ) {
-        const { bytesWritten } = await handle.writev(left, to).catch(failed(name));
-        to += bytesWritten;
-        left = behind(left, bytesWritten);
-      }
+      await writeAll(handle, pieces, at).catch(failed(name));
     },
     async close(sizes) {
       for (const [i, part] of parts.entries()) await part.handle.truncate(sizes[i] as number).catch(failed(part.name));
@@ -78,6 +74,15 @@ export async function createFileSink(
       process.off("exit", removeNow);
     },
   };
+}
+
+/** The pieces, one behind the other, though the system may take fewer bytes at a time than it is given. */
+export async function writeAll(handle: Pick<FileHandle, "writev">, pieces: readonly Uint8Array[], at: number): Promise<void> {
+  for (let [left, to] = [pieces, at]; left.length > 0; ) {
+    const { bytesWritten } = await handle.writev(left, to);
+    to += bytesWritten;
+    left = behind(left, bytesWritten);
+  }
 }
 
 /** What is left of the pieces after the first `count` bytes. */
