@@ -1,6 +1,6 @@
 import type { FromWorker, ToWorker, WorkerPort } from "./protocol.ts";
 
-/** A worker that its first order starts: small disks need fewer of them than there are cores. */
+/** A worker that its first job starts: small disks need fewer of them than there are cores. */
 export function lazyPort(start: () => WorkerPort): WorkerPort {
   let port: WorkerPort | null = null;
   const attached = new Map<number, ToWorker>();
@@ -16,7 +16,7 @@ export function lazyPort(start: () => WorkerPort): WorkerPort {
   };
   return {
     post(message, transfer) {
-      if (port === null && message.type !== "order") {
+      if (port === null && !("job" in message)) {
         if (message.type === "attach") attached.set(message.id, message);
         else if (message.type === "detach") attached.delete(message.id);
         return;
