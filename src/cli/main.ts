@@ -7,6 +7,7 @@ import { VERBS } from "./verbs.ts";
 /** Of package.json; put in place when the program is built. */
 declare const __VERSION__: string;
 
+const INTERRUPTED = 130;
 const HELP = ["help", "--help", "-h"];
 const VERSION = ["--version", "-V"];
 
@@ -32,16 +33,18 @@ async function main(words: readonly string[]): Promise<number> {
     return 0;
   }
   const abort = new AbortController();
-  const interrupt = (): void => abort.abort(new DiskError("io", "interrupted"));
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
-  process.once("SIGHUP", interrupt);
+  // The second time there is no waiting: what was begun is removed, and that is all.
+  const interrupt = (): void => {
+    if (abort.signal.aborted) process.exit(INTERRUPTED);
+    abort.abort(new DiskError("io", "interrupted"));
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, interrupt);
   const session = createSession(abort.signal);
   try {
     return await verb.run(rest, session);
   } catch (error) {
     printRemark(oneLine(error));
-    return abort.signal.aborted ? 130 : verb.failure;
+    return abort.signal.aborted ? INTERRUPTED : verb.failure;
   } finally {
     await session.end();
   }
@@ -61,5 +64,9 @@ function oneLine(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message).replaceAll(/\s*\n\s*/g, " | ") : String(error);
 }
 
-process.stdout.on("error", () => process.exit(1)); // the reader of a pipe has gone
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // The reader of a pipe may go when it has enough.
+  if (error.code !== "EPIPE") printRemark(`the output cannot be written: ${error.message}`);
+  process.exit(1);
+});
 process.exitCode = await main(process.argv.slice(2));

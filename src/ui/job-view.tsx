@@ -83,7 +83,7 @@ function Moving({ job }: { readonly job: Job }) {
         </div>
         <div>
           <dt>Speed</dt>
-          <dd>{rate(progress.rate)}</dd>
+          <dd>{progress.rate > 0 ? rate(progress.rate) : "…"}</dd>
         </div>
         <div>
           <dt>Time left</dt>
