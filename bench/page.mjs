@@ -37,9 +37,9 @@ async function servePage(folder) {
   return { server, address: `http://127.0.0.1:${await listen(server, 0)}/` };
 }
 
-function sourceOf({ from }, place, input, folder) {
+function sourceOf({ from }, input, folder) {
   if (from === null) return { path: input, format: "raw" };
-  const path = join(folder, `${place}${from.join("")}.qcow2`);
+  const path = join(folder, `source${from.join("")}.qcow2`);
   if (statSync(path, { throwIfNoEntry: false }) === undefined)
     execFileSync("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", ...from, "-W", "-m", "16", input, path]);
   return { path, format: "qcow2" };
@@ -48,7 +48,7 @@ function sourceOf({ from }, place, input, folder) {
 /** One kind of handle and one conversion: pairs of the conversion and its floor, after one of each that does not count. */
 async function measure(session, conversion, place, { input, folder, picked, pairs }) {
   const { page, cdp } = session;
-  const source = sourceOf(conversion, place, input, folder);
+  const source = sourceOf(conversion, input, folder);
   await page.locator("input").setInputFiles(source.path);
   const name = `out.${conversion.to.format}`;
   const compare = (path) => execFileSync("qemu-img", ["compare", "-f", "raw", "-F", conversion.to.format, input, path]);
@@ -91,7 +91,6 @@ async function measure(session, conversion, place, { input, folder, picked, pair
   return {
     name: conversion.name,
     handle: place,
-    mib: statSync(input).size / 2 ** 20,
     ours: pick("ours", "seconds"),
     floor: pick("floor", "seconds"),
     close: pick("ours", "close"),
@@ -105,8 +104,8 @@ async function measure(session, conversion, place, { input, folder, picked, pair
   };
 }
 
-/** Rows of the table; `inputs`: what is written to each kind of handle; those that cannot be had here are told through `say` and left out. */
-export async function benchPage({ inputs, pairs = 5, only = "", kinds = ["private", "picked"], say = console.log }) {
+/** Rows of the table; kinds of handle that cannot be had here are told through `say` and left out. */
+export async function benchPage({ input, pairs = 5, only = "", kinds = ["private", "picked"], say = console.log }) {
   const folder = mkdtempSync(join(tmpdir(), "spindle-bench-page-"));
   const rows = [];
   let session = null;
@@ -124,7 +123,7 @@ export async function benchPage({ inputs, pairs = 5, only = "", kinds = ["privat
     if (kinds.includes("picked") && absent.length > 0) say(`picked files are left out: ${absent.join(", ")} not installed`);
     for (const conversion of CONVERSIONS.filter(({ name }) => name.includes(only)))
       for (const place of kinds.filter((kind) => kind !== "picked" || absent.length === 0)) {
-        const row = await measure(session, conversion, place, { input: inputs[place], folder, picked, pairs });
+        const row = await measure(session, conversion, place, { input, folder, picked, pairs });
         say(line(row));
         rows.push(row);
       }
@@ -166,7 +165,6 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const given = words.find((word) => !word.startsWith("--"));
   const input = given === undefined ? benchInput(join(tmpdir(), "spindle-bench", "input-2.raw")) : resolve(given);
   const kinds = option("kinds", "private,picked").split(",");
-  if (!words.includes("--built-only"))
-    await benchPage({ inputs: { private: input, picked: input }, pairs: Number(option("pairs", 5)), only: option("only", ""), kinds });
+  if (!words.includes("--built-only")) await benchPage({ input, pairs: Number(option("pairs", 5)), only: option("only", ""), kinds });
   if (!words.includes("--engine-only")) await benchBuiltPage({ input });
 }

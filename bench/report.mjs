@@ -108,19 +108,18 @@ ${table(
 \`npm run bench -- --only=kernels\` · ${setting(machine)}`;
 }
 
-function page({ machine, pairs, results: { rows, loads, tasks, processor, counted, whole } }) {
+function page({ machine, pairs, results: { mib, rows, loads, tasks, processor, counted, whole } }) {
   const closing = ({ handle, close, floorClose }) =>
     handle === "picked" ? `${spread(close).median.toFixed(2)} / ${spread(floorClose).median.toFixed(2)}` : "";
   return `## The page in Chromium
 
-Files lie on a drive; ${pairs} pairs. To the private file system the whole input is written, to picked files, which the browser takes long to close, its first part. The floor is what the browser takes to read and write as many bytes in the best way through the same kind of handle, with nothing computed. Spindle looks through every block for zeros, but hashes nothing and reads nothing back here; a VMDK is hashed, because its content ID is made of the whole disk. Closing a picked file stands apart (Spindle's, the floor's): the browser hashes the whole file then, whoever wrote it. \`download\`: saving the private file as a download takes so much more, and as much space again. Where the processor is the limit there is no target against the floor; the share of all cores that was busy is what counts. Every output was compared with its source by \`qemu-img compare\`.
+The first ${mib} MiB of the input, on a drive; ${pairs} pairs. The floor is what the browser takes to read and write as many bytes in the best way through the same kind of handle, with nothing computed. Spindle looks through every block for zeros, but hashes nothing and reads nothing back here; a VMDK is hashed, because its content ID is made of the whole disk. Closing a picked file stands apart (Spindle's, the floor's): the browser hashes the whole file then, whoever wrote it. \`download\`: saving the private file as a download takes so much more, and as much space again. Where the processor is the limit there is no target against the floor; the share of all cores that was busy is what counts. Every output was compared with its source by \`qemu-img compare\`.
 
 ${table(
-  ["conversion", "handle", "MiB", "Spindle, s", "floor, s", "ratio", "target", "cores busy", "close, s", "download, s"],
+  ["conversion", "handle", "Spindle, s", "floor, s", "ratio", "target", "cores busy", "close, s", "download, s"],
   rows.map((each) => [
     each.name,
     each.handle,
-    String(each.mib),
     seconds(each.ours),
     seconds(each.floor),
     each.ratio.toFixed(2),

@@ -17,15 +17,15 @@ const PARTS = {
   page: benchWholePage,
 };
 
-/** A picked file costs the browser some 8 seconds a GiB to close, whoever writes it: there a part of the input says as much. */
-const PICKED_MIB = 512;
+/** A picked file costs the browser some 8 seconds a GiB to close, whoever writes it: a part of the input says as much. */
+const PAGE_MIB = 512;
 
 async function benchWholePage({ input, folder, pairs }) {
   const { benchBuiltPage, benchPage } = await import("./page.mjs");
-  const part = join(folder, `input-${PICKED_MIB}M.raw`);
-  execFileSync("dd", [`if=${input}`, `of=${part}`, "bs=1M", `count=${PICKED_MIB}`, "conv=sparse", "status=none"]);
+  const part = join(folder, `input-${PAGE_MIB}M.raw`);
+  execFileSync("dd", [`if=${input}`, `of=${part}`, "bs=1M", `count=${PAGE_MIB}`, "conv=sparse", "status=none"]);
   try {
-    return { rows: await benchPage({ inputs: { private: input, picked: part }, pairs }), ...(await benchBuiltPage({ input: part })) };
+    return { mib: PAGE_MIB, rows: await benchPage({ input: part, pairs }), ...(await benchBuiltPage({ input: part })) };
   } finally {
     rmSync(part);
   }
