@@ -54,7 +54,10 @@ test("an explicit zero hides the parent and counts as allocated; below the last 
 test("of one layer, holes that follow each other are one", async () => {
   const hole = (start: number) => ({ kind: "hole" as const, start, length: 4 });
   const raw = { kind: "raw" as const, start: 8, length: 4, file: 0, at: 100 };
-  const layer: Volume = { ...layerVolume({ cell: 4, cells: [7, 7, 7, 7], stopAfter: 4 }), extents: async () => [hole(0), hole(4), raw, hole(12)] };
+  const layer: Volume = {
+    ...layerVolume({ cell: 4, cells: [7, 7, 7, 7], stopAfter: 4 }),
+    extents: async () => [hole(0), hole(4), raw, hole(12)],
+  };
   expect(await mapOf([layer])(0, 16)).toEqual([
     { volume: 1, extent: { kind: "zero", start: 0, length: 8, allocated: false } },
     { volume: 0, extent: raw },
