@@ -22,6 +22,8 @@ export interface ExtGeometry {
   readonly ratio: number;
   readonly firstBlock: number;
   readonly blocks: number;
+  /** What the superblock counts. */
+  readonly freeBlocks: number;
   readonly blocksPerGroup: number;
   readonly clustersPerGroup: number;
   readonly groups: number;
@@ -144,6 +146,7 @@ function geometryOf(block: Superblock, kind: string, part: Part, compute: FreeCo
     ratio,
     firstBlock,
     blocks,
+    freeBlocks: (has(INCOMPAT["64BIT"]) ? block.s_free_blocks_count_hi * 2 ** 32 : 0) + block.s_free_blocks_count_lo,
     blocksPerGroup,
     clustersPerGroup,
     groups,

@@ -5,7 +5,16 @@ import type { Range } from "../core/model.ts";
 import { RecentPieces } from "../core/recent-pieces.ts";
 import { type ExtGeometry, openGeometry } from "./free-ext-geometry.ts";
 import { BLOCK_UNINIT, DESCRIPTOR, DESCRIPTOR_HIGH } from "./free-ext-layout.ts";
-import { addRange, type FreeCompute, type FreeMap, MOST_RANGES, type OpenFreeMap, type PartPages, zeroRuns } from "./free-map.ts";
+import {
+  addRange,
+  type FreeCompute,
+  type FreeMap,
+  MOST_RANGES,
+  notReliable,
+  type OpenFreeMap,
+  type PartPages,
+  zeroRuns,
+} from "./free-map.ts";
 
 /** One answer goes through no more groups than this. */
 const MOST_GROUPS = 1024;
@@ -26,7 +35,9 @@ type GroupRuns = readonly Range[] | null;
 
 export const openExtFree: OpenFreeMap = async (part, compute, signal) => {
   const { geometry, pages } = await openGeometry(part, compute, signal);
-  return new ExtFreeMap(geometry, pages, compute);
+  const map = new ExtFreeMap(geometry, pages, compute);
+  await map.compareCount(signal);
+  return map;
 };
 
 class ExtFreeMap implements FreeMap {
@@ -43,6 +54,26 @@ class ExtFreeMap implements FreeMap {
     this.geometry = geometry;
     this.pages = pages;
     this.compute = compute;
+  }
+
+  /**
+   * Descriptors may be sound by themselves and yet of another day, as their copies are, which nothing keeps up to date: then they do
+   * not add up to what the superblock counts. Where one is in doubt the sum says nothing.
+   */
+  async compareCount(signal?: AbortSignal): Promise<void> {
+    const { groups, ratio, freeBlocks } = this.geometry;
+    let counted = 0;
+    for (let group = 0; group < groups; group++) {
+      const descriptor = await this.descriptor(group, signal).catch((error: unknown) => {
+        if (error instanceof DiskError) return null;
+        throw error;
+      });
+      if (descriptor === null) return;
+      counted += descriptor.freeClusters * ratio;
+    }
+    if (counted === freeBlocks) return;
+    const why = `its superblock counts ${freeBlocks} free blocks, its block groups ${counted}: it has to be checked (e2fsck) first`;
+    throw notReliable(this.kind, this.pages.part, why);
   }
 
   async free(start: number, length: number, signal?: AbortSignal) {

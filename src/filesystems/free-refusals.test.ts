@@ -61,12 +61,24 @@ describe.skipIf(ext.tools === null)("ext", () => {
     tool("mkfs.ext4")!.must(["-q", "-F", "-t", "ext2", "-b", "1024", path]);
     const image = new Uint8Array(readFileSync(path));
     const sound = await freeOf(await open("ext2", image));
-    // bg_free_blocks_count of group 1.
-    image[2048 + 32 + 12] = (image[2048 + 32 + 12] as number) ^ 1;
+    // A block of group 1 that is free becomes used: bg_block_bitmap, and the last byte before the bits past the end.
+    const bitmap = new DataView(image.buffer).getUint32(2048 + 32, true) * 1024;
+    const free = image.subarray(bitmap, bitmap + 1000).lastIndexOf(0);
+    expect(free).toBeGreaterThan(0);
+    image[bitmap + free] = 1;
     const map = await open("ext2", image);
     const group = 8193 * 1024;
     expect(await freeOf(map)).toEqual(sound.filter(({ start }) => start < group));
     expect((await map.free(0, 16 << 20)).doubtful).toBe((16 << 20) - group);
+  });
+
+  test("descriptors that do not add up to the superblock's count are of another day", async () => {
+    emptyFile(path, 16 << 20);
+    tool("mkfs.ext4")!.must(["-q", "-F", "-t", "ext2", "-b", "1024", path]);
+    const image = new Uint8Array(readFileSync(path));
+    // bg_free_blocks_count of group 1.
+    image[2048 + 32 + 12] = (image[2048 + 32 + 12] as number) ^ 1;
+    await expect(open("ext2", image)).rejects.toThrow(/superblock counts \d+ free blocks, its block groups \d+/);
   });
 });
 
