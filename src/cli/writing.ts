@@ -54,7 +54,7 @@ export async function writeConverted(order: Order, given: Arguments, session: Se
   if (result.lost.length > 0)
     await writeReport(report, salvageReport(sourceName, basename(target), result.lost), result.lost.length, session);
   if (isJson(given)) {
-    const { files, written, verified, blake3, lost } = result;
+    const { files, written, verified, blake3, unhashed, lost } = result;
     const { warnings } = session;
     printJson({
       format: request.format,
@@ -63,6 +63,7 @@ export async function writeConverted(order: Order, given: Arguments, session: Se
       written,
       verified,
       blake3: blake3 && hex(blake3),
+      ...(unhashed !== null && { "blake3-absent": unhashed }),
       lost,
       warnings,
     });

@@ -93,6 +93,7 @@ describe("every writer and option", () => {
         expect(sink.ended).toBe("committed");
         expect(result.verified).toBe(true);
         expect(Buffer.from(result.blake3 as Uint8Array).toString("hex")).toBe(await blake3(diskBytes(disk)));
+        expect(result.unhashed).toBeNull();
         const written = await reopen(sink.files, id, target, options);
         const back = await convert(written, requestFor("raw"));
         expect(Buffer.compare(await bytesOf(back.sink.files[0] as SparseFile), diskBytes(disk))).toBe(0);
@@ -196,7 +197,8 @@ test("a 64 TiB empty disk is planned and written without its size costing anythi
   source.truncate(huge.size);
   const empty = Object.assign(source, { dataRanges: () => [] });
   const disk = await openDisk(empty, contextOf(), "raw");
-  const { sink } = await convert(disk, requestFor("qcow2"));
+  const { sink, result } = await convert(disk, requestFor("qcow2"));
   expect(sink.files[0]?.size).toBeLessThan(8 << 20);
+  expect(result).toMatchObject({ verified: true, blake3: null, unhashed: expect.stringContaining("zeros") });
   await expect(convert(disk, requestFor("vmdk", { subformat: "monolithicSparse" }))).rejects.toMatchObject({ code: "limit" });
 });

@@ -65,8 +65,10 @@ export interface ConvertResult {
   /** Bytes handed to the sink. */
   readonly written: number;
   readonly verified: boolean;
-  /** BLAKE3 of the virtual disk; null when nothing was verified, or its zeros would have cost more than the data. */
+  /** BLAKE3 of the virtual disk; null: see `unhashed`. */
   readonly blake3: Uint8Array | null;
+  /** Why there is no BLAKE3; null: there is one. */
+  readonly unhashed: string | null;
   readonly lost: readonly LostRange[];
   /** When salvaging: what the checksums over whole files of the source say against it. */
   readonly wrongSums: readonly string[];
@@ -165,9 +167,15 @@ async function contentIdentity(disk: Disk, salvage: boolean, pool: BlockPool, si
   }
 }
 
-/** BLAKE3 ties a chunk of zeros to its place, so hashing a huge empty disk costs time that the work itself does not need. */
-export function hashesWholeDisk({ dataBytes, packedBytes, zeroBytes, holeBytes }: Survey): boolean {
-  return zeroBytes + holeBytes <= Math.max(4 * 2 ** 30, 2 * (dataBytes + packedBytes));
+/**
+ * Why a job does not give the BLAKE3 of the whole disk; null: it does. BLAKE3 ties a chunk of zeros to its place, so hashing a huge empty
+ * disk costs time that the work itself does not need.
+ */
+function unhashedFor({ request: { verify, over }, survey: { dataBytes, packedBytes, zeroBytes, holeBytes } }: ConvertPlan): string | null {
+  if (!verify) return "nothing was hashed, for nothing was to be verified";
+  if (over !== undefined) return "a layer holds only what differs from its base";
+  const few = zeroBytes + holeBytes <= Math.max(4 * 2 ** 30, 2 * (dataBytes + packedBytes));
+  return few ? null : "hashing the disk's zeros would have taken longer than the conversion";
 }
 
 /** Does what the plan says; on any failure or abort nothing is left of the output. */
@@ -190,7 +198,16 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
     const blake3 = written.hash === null ? null : await finishHash(written.hash, plan.disk, ports.pool, report, signal);
     const base = target.overBase === undefined ? null : baseOf(await openWritten(files, expected, ports.compute), plan.request.name);
     await sink.commit();
-    return { files: fileFacts(files), written: written.bytes, verified: plan.request.verify, blake3, lost: written.lost, wrongSums, base };
+    return {
+      files: fileFacts(files),
+      written: written.bytes,
+      verified: plan.request.verify,
+      blake3,
+      unhashed: unhashedFor(plan),
+      lost: written.lost,
+      wrongSums,
+      base,
+    };
   } catch (error) {
     await sink.abort(error).catch(() => {}); // what went wrong first is what the user has to know
     throw error;
@@ -245,11 +262,11 @@ async function writeImage(
 ): Promise<Written> {
   const {
     disk,
-    request: { over, salvage, verify },
+    request: { over, salvage },
   } = plan;
   const { pool } = ports;
   const digest = createDigest();
-  const hash = verify && over === undefined && hashesWholeDisk(plan.survey) ? pool.hasher.disk(disk.size) : null;
+  const hash = unhashedFor(plan) === null ? pool.hasher.disk(disk.size) : null;
   const lost: LostRange[] = [];
   const onLost = salvage ? (range: LostRange) => lost.push(range) : null;
   let bytes = 0;

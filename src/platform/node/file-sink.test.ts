@@ -40,6 +40,14 @@ test("a system that takes little at a time gets all of it", async () => {
   expect(found.equals(whole)).toBe(true);
 });
 
+test("errors name the file that is to be, not the temporary one", async () => {
+  const sink = await createFileSink(folder, ["d.img"]);
+  const temporary = readdirSync(folder).find((name) => name.endsWith(".part")) as string;
+  rmSync(join(folder, temporary));
+  await expect(sink.close([10], signal)).rejects.toMatchObject({ code: "io", file: "d.img", message: expect.stringContaining("d.img") });
+  await sink.abort(new Error("gone"));
+});
+
 test("after an abort nothing is left", async () => {
   const before = readdirSync(folder);
   const sink = await createFileSink(folder, ["c.img"]);

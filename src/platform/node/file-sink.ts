@@ -113,11 +113,11 @@ const failed =
 
 /** A written file for reading back: its holes are known, and the file system's own block count says that they are holes. */
 async function openWritten(name: string, path: string, written: WrittenRanges): Promise<FileSource> {
-  const source = await openFileSource(path);
+  const source = await openFileSource(path, { name });
   const sparse = source.allocated <= written.total + SLACK;
+  if (!sparse) return source;
   await source.close();
-  const known = sparse ? (at: number, length: number): Iterable<Range> => written.within(at, length) : undefined;
-  return { ...(await openFileSource(path, known)), name };
+  return openFileSource(path, { name, ranges: (at, length): Iterable<Range> => written.within(at, length) });
 }
 
 /** Rounding to file-system blocks and its own bookkeeping. */

@@ -17,9 +17,17 @@ export interface FileSource extends ByteSource {
 /** What tells that a path still leads to the same, unchanged file. */
 const FACTS = ["dev", "ino", "size", "mtimeMs", "ctimeMs"] as const;
 
-/** Opens a path; a folder or a device is refused. `written`: where the file may hold data, when this program wrote it. */
-export async function openFileSource(path: string, written?: (at: number, length: number) => Iterable<Range>): Promise<FileSource> {
-  const name = basename(path);
+/** Of a file that this program wrote. */
+export interface Written {
+  /** What it will be called, and is called in errors. */
+  readonly name: string;
+  /** Where it may hold data; absent: anywhere. */
+  readonly ranges?: ((at: number, length: number) => Iterable<Range>) | undefined;
+}
+
+/** Opens a path; a folder or a device is refused. */
+export async function openFileSource(path: string, written: Written = { name: basename(path) }): Promise<FileSource> {
+  const { name, ranges } = written;
   const failed = (cause: NodeJS.ErrnoException): never => {
     throw new DiskError("io", `${name} cannot be opened: ${reasonOf(cause)}`, { file: name, cause });
   };
@@ -37,7 +45,7 @@ export async function openFileSource(path: string, written?: (at: number, length
     size: opened.size,
     allocated: opened.blocks * 512,
     origin: { handle: path, at: 0 },
-    ...(written && { dataRanges: written }),
+    ...(ranges && { dataRanges: ranges }),
     async read(at, length) {
       checkRange(source, at, length);
       return direct.allows(length) ? direct.read(handle, name, at, length) : readExactly(handle, name, at, length);
