@@ -36,7 +36,17 @@ export async function checkBehaviour(section, context) {
   const disk = join(work, "disk.raw");
   await makeDisk("odd", disk, context.judges);
   const all = { ...context, section, folder, disk };
-  const parts = [checkSources, checkTargets, checkFullDisk, checkInterrupts, checkTruncation, checkReproducible, checkMemory, checkVersion];
+  const parts = [
+    checkSources,
+    checkTargets,
+    checkFullDisk,
+    checkInterrupts,
+    checkTruncation,
+    checkReproducible,
+    checkMemory,
+    checkAddresses,
+    checkVersion,
+  ];
   await Promise.all(parts.map((check) => check(all)));
 }
 
@@ -50,6 +60,15 @@ async function images({ spindle, folder }, disk, words = REPRESENTATIVES.map((ta
     made.push({ format, path });
   }
   return made;
+}
+
+/** Systems may limit addresses, of which an engine sets aside far more than it uses. */
+async function checkAddresses({ section, program, disk }) {
+  await section.row("too few addresses are told in one line", async () => {
+    const words = ["-c", 'ulimit -v 3000000; exec node "$@"', "bash", program, "info", disk];
+    const { code, stdout, stderr } = await runProgram("bash", words);
+    return code === 1 && stdout === "" && /^spindle: [^\n]*no memory[^\n]*\n$/.test(stderr) ? "" : `exit ${code}: ${stderr}`;
+  });
 }
 
 async function checkVersion({ section, spindle }) {

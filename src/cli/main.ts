@@ -1,7 +1,7 @@
 import { DiskError } from "../core/errors.ts";
 import { programHelp, verbHelp } from "./help.ts";
 import { printRemark, printText } from "./output.ts";
-import { createSession } from "./session.ts";
+import { createSession, type Session } from "./session.ts";
 import { VERBS } from "./verbs.ts";
 
 /** Of package.json; put in place when the program is built. */
@@ -39,14 +39,15 @@ async function main(words: readonly string[]): Promise<number> {
     abort.abort(new DiskError("io", "interrupted"));
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, interrupt);
-  const session = createSession(abort.signal);
+  let session: Session | null = null;
   try {
+    session = createSession(abort.signal);
     return await verb.run(rest, session);
   } catch (error) {
     printRemark(oneLine(error));
     return abort.signal.aborted ? INTERRUPTED : verb.failure;
   } finally {
-    await session.end();
+    await session?.end();
   }
 }
 
