@@ -9,7 +9,7 @@ import { planConvert, runConvert } from "../../src/jobs/convert.ts";
 import { createCompute } from "../../src/kernels/compute.ts";
 import { createHasher } from "../../src/kernels/disk-hash.ts";
 import { createKernels } from "../../src/kernels/index.ts";
-import { fileSource, openBlob } from "../../src/platform/browser/file-source.ts";
+import { fileSource, openBlob, readBlobRanges } from "../../src/platform/browser/file-source.ts";
 import { createFileSink } from "../../src/platform/browser/picked-sink.ts";
 import { createPrivateSink, outputFiles, removeOutput } from "../../src/platform/browser/private-store.ts";
 import { expose } from "../../src/workers/rpc.ts";
@@ -80,6 +80,6 @@ const scope = self as unknown as DedicatedWorkerGlobalScope;
 if (self.name === "bench") expose(createBench());
 else if (self.name === "reader") scope.onmessage = ({ data }: MessageEvent<ReadOrder>) => void readAll(data, scope);
 else {
-  const receive = serveBlocks(openBlob, (message: FromWorker, transfer) => scope.postMessage(message, [...transfer]));
+  const receive = serveBlocks(openBlob, (message: FromWorker, transfer) => scope.postMessage(message, [...transfer]), readBlobRanges);
   scope.onmessage = ({ data }: MessageEvent<ToWorker>) => receive(data);
 }

@@ -6,7 +6,7 @@ import type { Encoding } from "../core/target.ts";
 import { type Codecs, createCodecs } from "../kernels/codecs.ts";
 import { pieceHashes, zeroHashes } from "../kernels/disk-hash.ts";
 import { createKernels, type Kernels } from "../kernels/index.ts";
-import { footprint, type PlannedRead, planReads } from "./reads.ts";
+import { type FileRange, footprint, placeOf, placer, planReads, wholeRead } from "./reads.ts";
 
 /** BLAKE3 values are kept for pieces of this many bytes. */
 export const PIECE = 64 << 10;
@@ -17,8 +17,8 @@ export type Room = (bytes: number) => Uint8Array<ArrayBuffer>;
 
 /** The attached sources, by the numbers that extents name them with. */
 export interface Sources {
-  /** Exactly `length` bytes, in `room(length)` or memory of their own; past the end is a DiskError. */
-  read(source: number, at: number, length: number, room: Room): Promise<Uint8Array<ArrayBuffer>>;
+  /** Exactly these bytes, one range behind the other, in `room(all)` or memory of their own; past the end is a DiskError. */
+  read(source: number, ranges: readonly FileRange[], room: Room): Promise<Uint8Array<ArrayBuffer>>;
   nameOf(source: number): string | undefined;
 }
 
@@ -87,21 +87,22 @@ async function gather(
   allocate: Room,
   chunkRoom: Room,
 ): Promise<Plain> {
-  const plan = planReads(order);
-  const [only, ...others] = plan;
-  if (only !== undefined && others.length === 0 && isWhole(order, only))
-    return { bytes: await sources.read(only.source, only.at, only.length, allocate), read: only.length, packed: new Map() };
+  const whole = wholeRead(order);
+  if (whole !== null) {
+    const bytes = await sources.read(whole.source, whole.ranges, allocate);
+    return { bytes, read: bytes.length, packed: new Map() };
+  }
   const bytes = allocate(order.grains.length * order.grain);
   if (order.salvage || totalLength(order.extents) < bytes.length) bytes.fill(0);
   const place = placer(order);
   const packed = new Map<number, Uint8Array>();
   let total = 0;
-  for (const planned of plan) {
-    const direct = directPlace(order, planned, place);
+  for (const planned of planReads(order)) {
+    const direct = placeOf(planned, order, place);
     let chunk: Uint8Array | null = null;
     try {
       const room = direct === null ? chunkRoom : (length: number) => bytes.subarray(direct, direct + length);
-      chunk = await sources.read(planned.source, planned.at, planned.length, room);
+      chunk = await sources.read(planned.source, [planned], room);
     } catch (error) {
       if (!order.salvage) throw error;
     }
@@ -112,12 +113,13 @@ async function gather(
     }
     for (const extent of planned.extents) {
       try {
-        const from = chunk ?? (await sources.read(extent.file, extent.at, footprint(extent), chunkRoom));
+        const own = { at: extent.at, length: footprint(extent) };
+        const from = chunk ?? (await sources.read(extent.file, [own], chunkRoom));
         const skip = chunk === null ? 0 : extent.at - planned.at;
         const file = sources.nameOf(extent.file);
-        const own = from.subarray(skip, skip + footprint(extent));
-        bytes.set(content(extent, own, file, codecs), place(extent.start));
-        const stream = order.encoding !== null && isUnit(order, extent) ? codecs.repack(order.encoding, extent, own) : null;
+        const stored = from.subarray(skip, skip + own.length);
+        bytes.set(content(extent, stored, file, codecs), place(extent.start));
+        const stream = order.encoding !== null && isUnit(order, extent) ? codecs.repack(order.encoding, extent, stored) : null;
         if (stream !== null) packed.set(extent.start / order.unit, stream);
       } catch (error) {
         if (!order.salvage) throw error;
@@ -144,7 +146,7 @@ async function rescue(
   lost: LostRange[],
 ): Promise<void> {
   try {
-    keep(extent.start, await sources.read(extent.file, extent.at, extent.length, fresh));
+    keep(extent.start, await sources.read(extent.file, [extent], fresh));
   } catch (error) {
     if (extent.length <= RESCUE_STEP) {
       lost.push({ start: extent.start, length: extent.length, reason: reasonOf(error) });
@@ -164,30 +166,6 @@ function content(extent: PlacedExtent, from: Uint8Array, file: string | undefine
   if (extent.kind === "raw") return from;
   const { start, length, skip, at } = extent;
   return codecs.decode(extent, from, { file, at, guest: { start, length } }).subarray(skip, skip + length);
-}
-
-/** Plain data in one piece that covers the grains exactly: what was read is the result, nothing is copied. */
-function isWhole(order: BlockOrder, { straight, length }: PlannedRead): boolean {
-  const last = order.grains[order.grains.length - 1] as number;
-  const covered = (order.grains.length - 1) * order.grain + Math.min(order.grain, order.diskSize - last);
-  return straight && length === covered && length % order.unit === 0 && !order.salvage;
-}
-
-/** Where a read may put its bytes by itself. Not when salvaging: a read that fails half-way must leave zeros. */
-function directPlace({ salvage }: BlockOrder, { straight, length, extents }: PlannedRead, place: (start: number) => number): number | null {
-  if (!straight || salvage) return null;
-  const [first, last] = [extents[0] as PlacedExtent, extents[extents.length - 1] as PlacedExtent];
-  const at = place(first.start);
-  return place(last.start) + last.length - at === length ? at : null;
-}
-
-/** Position in the gathered bytes of a place on the disk; called with ascending grains mostly. */
-function placer(order: BlockOrder): (start: number) => number {
-  const slot = new Map(order.grains.map((grain, i) => [grain, i * order.grain]));
-  return (start) => {
-    const grain = start - (start % order.grain);
-    return (slot.get(grain) as number) + (start - grain);
-  };
 }
 
 type Scanned = Omit<BlockResult, "lost" | "read">;

@@ -1,9 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { BlockOrder, PlacedExtent } from "../core/ports.ts";
+import type { BlockOrder, BlockResult, PlacedExtent } from "../core/ports.ts";
+import { openBlob, readBlobRanges } from "../platform/browser/file-source.ts";
 import { noise } from "../testing/disks.ts";
 import { createProcessor, type Sources } from "./processor.ts";
-import { footprint, planReads } from "./reads.ts";
+import type { FromWorker } from "./protocol.ts";
+import { footprint, planReads, totalBytes, wholeRead } from "./reads.ts";
+import { type ReadTogether, serveBlocks } from "./worker.ts";
 
 const GRAIN = 65_536;
 const MIB = 1 << 20;
@@ -42,6 +45,12 @@ function orderOf(extents: readonly PlacedExtent[], salvage = false): BlockOrder 
   return { diskSize, grain: GRAIN, unit: 512, grains: list, extents, hash: false, units: true, encoding: null, salvage };
 }
 
+function diskOf({ diskSize, unit }: BlockOrder, { buffer, index, offset, length }: BlockResult): Uint8Array {
+  const disk = new Uint8Array(diskSize);
+  index.forEach((number, i) => void disk.set(new Uint8Array(buffer, offset[i], length[i]), number * unit));
+  return disk;
+}
+
 test("every extent is served by one read that holds it; only what lies in one piece grows past 2 MiB", () => {
   fc.assert(
     fc.property(lists, (extents) => {
@@ -64,12 +73,15 @@ describe("what is read lands where it belongs", () => {
   /** `into`: the room that is given is filled, as in Node; else memory of the source's own is handed over, as in browsers. */
   const sources = (into: boolean, reads: number[]): Sources => ({
     nameOf: () => "disk",
-    async read(source, at, length, room) {
+    async read(source, ranges, room) {
+      const length = totalBytes(ranges);
       reads.push(length);
-      const bytes = (files[source] as Uint8Array).subarray(at, at + length);
-      if (!into) return bytes.slice() as Uint8Array<ArrayBuffer>;
-      const own = room(length);
-      own.set(bytes);
+      const own = into ? room(length) : new Uint8Array(length);
+      let to = 0;
+      for (const { at, length: count } of ranges) {
+        own.set((files[source] as Uint8Array).subarray(at, at + count), to);
+        to += count;
+      }
       return own;
     },
   });
@@ -79,10 +91,7 @@ describe("what is read lands where it belongs", () => {
     return disk;
   };
   const found = async (order: BlockOrder, into: boolean, reads: number[] = []): Promise<Uint8Array> => {
-    const { buffer, index, offset, length } = await createProcessor().process(order, sources(into, reads));
-    const disk = new Uint8Array(order.diskSize);
-    index.forEach((unit, i) => void disk.set(new Uint8Array(buffer, offset[i], length[i]), unit * order.unit));
-    return disk;
+    return diskOf(order, await createProcessor().process(order, sources(into, reads)));
   };
 
   test.each([true, false])("any extents, read into the room given: %s", async (into) => {
@@ -111,13 +120,94 @@ describe("what is read lands where it belongs", () => {
     const order = orderOf([raw(0, 3 * MIB, 0), raw(3 * MIB, MIB, 9 * MIB)], true);
     const failing: Sources = {
       nameOf: () => "disk",
-      async read(_source, at, length, room) {
-        room(length).fill(0xee);
-        throw new Error(`no ${length} bytes at ${at}`);
+      async read(_source, ranges, room) {
+        room(totalBytes(ranges)).fill(0xee);
+        throw new Error(`no ${totalBytes(ranges)} bytes at ${ranges[0]?.at}`);
       },
     };
     const { index, lost } = await createProcessor().process(order, failing);
     expect(index.length).toBe(0);
     expect(lost.reduce((sum, { length }) => sum + length, 0)).toBe(4 * MIB);
+  });
+
+  test("data in few pieces, wherever they lie in the file, is read at once and not copied", async () => {
+    const order = orderOf([
+      raw(0, 2 * MIB, 9 * MIB),
+      raw(2 * MIB, MIB, 4 * MIB),
+      raw(4 * MIB, GRAIN, 0),
+      raw(4 * MIB + GRAIN, MIB, 20 * MIB),
+    ]);
+    for (const into of [true, false]) {
+      const reads: number[] = [];
+      expect(Buffer.compare(await found(order, into, reads), expected(order))).toBe(0);
+      expect(reads).toEqual([4 * MIB + GRAIN]);
+    }
+  });
+  test.each([
+    ["a part of the grains has no data", [raw(0, MIB, 9 * MIB), raw(MIB, 512, 0)], false],
+    ["the first grain begins later", [raw(512, GRAIN - 512, MIB), raw(GRAIN, MIB, 9 * MIB)], false],
+    ["two files", [raw(0, MIB, 0), raw(MIB, MIB, 0, 1)], false],
+    ["salvaging", [raw(0, MIB, 0), raw(MIB, MIB, 3 * MIB)], true],
+    ["many pieces", Array.from({ length: 40 }, (_, i) => raw(i * GRAIN, GRAIN, (39 - i) * 2 * GRAIN)), false],
+  ])("not when %s", async (_why, extents, salvage) => {
+    const order = orderOf(extents, salvage);
+    expect(wholeRead(order)).toBeNull();
+    expect(Buffer.compare(await found(order, false), expected(order))).toBe(0);
+  });
+
+  describe("by a worker that reads Blobs together", () => {
+    /** One worker over both files, each inside a larger Blob; `calls`: the lengths that were asked for together. */
+    const worker = (blobs: readonly Blob[], calls: number[] = []) => {
+      const waiting = new Map<number, (message: FromWorker) => void>();
+      const together: ReadTogether = (handle, name, ranges) => {
+        calls.push(totalBytes(ranges));
+        return readBlobRanges(handle, name, ranges);
+      };
+      const receive = serveBlocks(openBlob, (message) => waiting.get(message.job)?.(message), together);
+      for (const [id, handle] of blobs.entries())
+        receive({ type: "attach", id, name: `disk ${id}`, size: 40 * MIB, origin: { handle, at: 512 } });
+      let last = 0;
+      return (order: BlockOrder): Promise<FromWorker> =>
+        new Promise((resolve) => {
+          waiting.set(++last, resolve);
+          receive({ type: "order", job: last, order, supplies: [] });
+        });
+    };
+    const held = files.map((bytes) => new Blob([new Uint8Array(512), bytes as Uint8Array<ArrayBuffer>]));
+
+    test("any extents, several orders at once", async () => {
+      const send = worker(held);
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.tuple(lists, fc.boolean()), { minLength: 1, maxLength: 4 }), async (given) => {
+          const orders = given.map(([extents, salvage]) => orderOf(extents, salvage));
+          const answers = await Promise.all(orders.map(send));
+          answers.forEach((answer, i) => {
+            if (answer.type !== "done") throw new Error(JSON.stringify(answer));
+            const order = orders[i] as BlockOrder;
+            expect(Buffer.compare(diskOf(order, answer.result), expected(order))).toBe(0);
+          });
+        }),
+        { numRuns: 30 },
+      );
+    });
+
+    test("scattered data of one order takes one call", async () => {
+      const calls: number[] = [];
+      const order = orderOf(Array.from({ length: 40 }, (_, i) => raw(i * GRAIN, GRAIN, (39 - i) * 3 * GRAIN)));
+      expect((await worker(held, calls)(order)).type).toBe("done");
+      expect(calls).toEqual([40 * GRAIN]);
+    });
+
+    test("a failure names the place where it is, and salvaging keeps what can be read", async () => {
+      const short = [(held[0] as Blob).slice(0, 8 * MIB), held[1] as Blob];
+      const extents = [raw(0, MIB, 0), raw(MIB, MIB, 10 * MIB), raw(2 * MIB, MIB, 2 * MIB)];
+      const failed = await worker(short)(orderOf(extents));
+      expect(failed).toMatchObject({ type: "failed", error: { file: "disk 0", at: 10 * MIB + 512 } });
+      const order = orderOf(extents, true);
+      const salvaged = await worker(short)(order);
+      if (salvaged.type !== "done") throw new Error(JSON.stringify(salvaged));
+      expect(salvaged.result.lost.reduce((sum, { length }) => sum + length, 0)).toBe(MIB);
+      expect(Buffer.compare(diskOf(order, salvaged.result).subarray(2 * MIB), expected(order).subarray(2 * MIB))).toBe(0);
+    });
   });
 });

@@ -1,20 +1,20 @@
 import { checkRange } from "../core/bytes.ts";
 import { fromPlainError, toPlainError } from "../core/errors.ts";
 import type { Origin } from "../core/model.ts";
-import type { BlockOrder } from "../core/ports.ts";
 import { createProcessor, type Room, type Sources } from "./processor.ts";
 import type { FromWorker, Supply, ToWorker } from "./protocol.ts";
-import { type PlannedRead, planReads } from "./reads.ts";
+import { type ReadAhead, type ReadRanges, readAhead } from "./read-ahead.ts";
+import { type FileRange, totalBytes } from "./reads.ts";
 
 /** A file that a worker has opened for itself. `read` gives exactly the bytes asked for, which lie inside the file; in `room(length)` where it can. */
 export interface WorkerFile {
   read(at: number, length: number, room: Room): Promise<Uint8Array<ArrayBuffer>>;
   close(): void;
-  /** Reads take their time without the processor: one may be begun before its turn, into memory of its own. */
-  readonly readsAhead?: true;
 }
 /** Turns an origin's handle into a file, or throws a DiskError; the platform's part of a block worker. */
 export type OpenHandle = (handle: unknown, name: string) => WorkerFile;
+/** Reads several ranges in one call, one behind the other, in memory of their own: where a call costs much, and takes its time without the processor. */
+export type ReadTogether = (handle: unknown, name: string, ranges: readonly FileRange[]) => Promise<Uint8Array<ArrayBuffer>>;
 
 interface Attached {
   readonly name: string;
@@ -24,22 +24,11 @@ interface Attached {
   file: WorkerFile | null;
 }
 
-/** Reads of an order that are begun before they are asked for. */
-interface Ahead {
-  /** Begins reads until so many are waiting. */
-  begin(most: number): void;
-  /** The bytes, if this is a read that was begun; the next one is then begun. */
-  take(source: number, at: number, length: number): Promise<Uint8Array<ArrayBuffer>> | null;
-}
-/** Besides the one that is asked for. */
-const READS_AHEAD = 2;
-
-const fresh: Room = (bytes) => new Uint8Array(bytes);
-
 /** The body of a block worker: answers messages one at a time, in the order in which they come. */
 export function serveBlocks(
   openHandle: OpenHandle,
   post: (message: FromWorker, transfer: readonly ArrayBuffer[]) => void,
+  readTogether: ReadTogether | null = null,
 ): (message: ToWorker) => void {
   const processor = createProcessor();
   const attached = new Map<number, Attached>();
@@ -49,44 +38,42 @@ export function serveBlocks(
     entry.file ??= openHandle(handle, entry.name);
     return entry.file;
   };
-  /** A browser takes its time for each read: the next ones go on while the one before is worked on. */
-  const readAhead = (order: BlockOrder): Ahead => {
-    const plan = planReads(order).values();
-    const begun: { readonly read: PlannedRead; readonly bytes: Promise<Uint8Array<ArrayBuffer>> }[] = [];
-    const begin = (most: number): void => {
-      while (begun.length < most) {
-        const { value: read } = plan.next();
-        const entry = read && attached.get(read.source);
-        if (read === undefined || entry === undefined || entry.origin === null || read.at + read.length > entry.size) return;
-        const file = openFile(entry, entry.origin);
-        if (file.readsAhead !== true) return;
-        const bytes = file.read(entry.origin.at + read.at, read.length, fresh);
-        bytes.catch(() => {}); // told when it is asked for
-        begun.push({ read, bytes });
-      }
-    };
-    return {
-      begin,
-      take(source, at, length) {
-        const [first] = begun;
-        if (first === undefined || first.read.source !== source || first.read.at !== at || first.read.length !== length) return null;
-        begun.shift();
-        begin(READS_AHEAD);
-        return first.bytes;
-      },
-    };
+  const together = (source: number): ReadRanges | null => {
+    const { origin, name } = attached.get(source) ?? { origin: null, name: "" };
+    if (origin === null || readTogether === null) return null;
+    return (ranges) =>
+      readTogether(
+        origin.handle,
+        name,
+        ranges.map(({ at, length }) => ({ at: origin.at + at, length })),
+      );
   };
-  const reader = (supplies: readonly Supply[], ahead: Ahead): Sources => ({
+  const reader = (supplies: readonly Supply[], ahead: ReadAhead): Sources => ({
     nameOf: (source) => attached.get(source)?.name,
-    async read(source, at, length, room) {
+    async read(source, ranges, room) {
       const entry = attached.get(source);
       if (entry === undefined) throw new Error(`source ${source} is not attached`);
-      if (entry.origin === null) return supplied(supplies, source, at, length, room);
-      checkRange(entry, at, length);
-      return ahead.take(source, at, length) ?? openFile(entry, entry.origin).read(entry.origin.at + at, length, room);
+      const { origin } = entry;
+      if (origin !== null) for (const { at, length } of ranges) checkRange(entry, at, length);
+      // Read together, a failure does not say where it was: then they are read one by one.
+      const begun = await ahead.take(source, ranges)?.catch(() => null);
+      if (begun) return begun;
+      const [only, ...others] = ranges;
+      const one = async ({ at, length }: FileRange, own: Room): Promise<Uint8Array<ArrayBuffer>> =>
+        origin === null ? supplied(supplies, source, at, length, own) : openFile(entry, origin).read(origin.at + at, length, own);
+      if (only !== undefined && others.length === 0) return one(only, room);
+      const bytes = room(totalBytes(ranges));
+      let to = 0;
+      for (const range of ranges) {
+        const place = bytes.subarray(to, to + range.length);
+        const read = await one(range, () => place);
+        if (read.buffer !== bytes.buffer) place.set(read);
+        to += range.length;
+      }
+      return bytes;
     },
   });
-  const carryOut = async (message: Extract<ToWorker, { type: "order" }>, ahead: Ahead): Promise<void> => {
+  const carryOut = async (message: Extract<ToWorker, { type: "order" }>, ahead: ReadAhead): Promise<void> => {
     try {
       const result = await processor.process(message.order, reader(message.supplies, ahead));
       post({ type: "done", job: message.job, result }, [result.buffer]);
@@ -120,8 +107,7 @@ export function serveBlocks(
         queue = queue.then(() => hashZeros(message));
         break;
       case "order": {
-        const ahead = readAhead(message.order);
-        ahead.begin(1);
+        const ahead = readAhead(message.order, together);
         queue = queue.then(() => carryOut(message, ahead));
       }
     }

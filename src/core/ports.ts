@@ -174,12 +174,13 @@ export interface StreamState {
 export interface Copied {
   readonly source: ByteSource;
   readonly at: number;
+  readonly length: number;
 }
 
 /** Where an image goes: the files of one target. The target appears whole under its final names, or not at all. */
 export interface ImageSink {
-  /** The parts, one behind the other. `copied`, of a single part: where the source has the same bytes, for a sink that need not touch them to copy them. */
-  write(file: number, at: number, parts: readonly Uint8Array[], copied?: Copied): Promise<void>;
+  /** The parts, one behind the other. `copied`: where the source has all of the same bytes, for a sink that need not touch them to copy them. */
+  write(file: number, at: number, parts: readonly Uint8Array[], copied?: readonly Copied[]): Promise<void>;
   /** Sets the sizes and ends writing; the files can then be read back. */
   close(sizes: readonly number[], signal: AbortSignal): Promise<readonly ByteSource[]>;
   /** The files were found right: they get their final names. Called once, after `close`. */

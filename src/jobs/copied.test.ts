@@ -1,4 +1,6 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
+import type { BlockOrder, PlacedExtent } from "../core/ports.ts";
 import { noise } from "../testing/disks.ts";
 import { contextOf } from "../testing/image-harness.ts";
 import { localPool } from "../testing/local-pool.ts";
@@ -6,6 +8,8 @@ import { type MemorySink, memorySink } from "../testing/memory-sink.ts";
 import { SparseFile } from "../testing/sparse-file.ts";
 import { openDisk } from "./chain.ts";
 import { planConvert, runConvert } from "./convert.ts";
+import { copiedFrom } from "./copied.ts";
+import type { AttachedDisk } from "./disk.ts";
 
 const never = new AbortController().signal;
 const MIB = 1 << 20;
@@ -38,4 +42,44 @@ test("what passes through unchanged is named by its place in the source; what is
   const back = await convert(toQcow2.files[0] as SparseFile, "raw");
   expect(back.copied).toBeGreaterThan(11 * MIB);
   expect((await convert(raw, "qcow2", { compression: "deflate" })).copied).toBe(0);
+});
+
+test("a part of an order's bytes is named piece by piece, or not at all", async () => {
+  const GRAIN = 65536;
+  const files = [noise(MIB, 5), noise(MIB, 6)];
+  const attached = { source: (file: number) => ({ name: String(file) }) } as unknown as AttachedDisk;
+  const piece = fc.record({ kind: fc.constantFrom("raw", "raw", "raw", "none"), file: fc.nat(1), at: fc.nat(15), whole: fc.boolean() });
+  await fc.assert(
+    fc.property(fc.array(piece, { minLength: 1, maxLength: 12 }), fc.nat(), fc.nat(), (list, a, b) => {
+      const bytes = new Uint8Array(list.length * GRAIN);
+      const extents: PlacedExtent[] = [];
+      list.forEach(({ kind, file, at, whole }, i) => {
+        if (kind === "none") return;
+        const length = whole ? GRAIN : GRAIN / 2;
+        extents.push({ kind: "raw", start: 2 * i * GRAIN, length, at: at * GRAIN, file });
+        bytes.set((files[file] as Uint8Array).subarray(at * GRAIN, at * GRAIN + length), i * GRAIN);
+      });
+      const grains = list.map((_, i) => 2 * i * GRAIN); // with a hole after each
+      const order = { grains, grain: GRAIN, extents, encoding: null, salvage: false } as unknown as BlockOrder;
+      const from = a % bytes.length;
+      const part = bytes.subarray(from, from + 1 + (b % (bytes.length - from)));
+      const named = copiedFrom(order, bytes.buffer, attached)(part);
+      const isCopy = (i: number): boolean => {
+        const { kind, whole } = list[Math.floor(i / GRAIN)] as (typeof list)[0];
+        return kind === "raw" && (whole || i % GRAIN < GRAIN / 2);
+      };
+      const complete = Array.from(part, (_, i) => isCopy(from + i)).every(Boolean);
+      expect(named !== undefined).toBe(complete);
+      const there = (named ?? []).map(({ source, at, length }) => (files[Number(source.name)] as Uint8Array).subarray(at, at + length));
+      if (complete) expect(Buffer.compare(Buffer.concat(there), part)).toBe(0);
+    }),
+    { numRuns: 300 },
+  );
+  expect(
+    copiedFrom(
+      { grains: [0], grain: GRAIN, extents: [], encoding: null } as unknown as BlockOrder,
+      new ArrayBuffer(1),
+      attached,
+    )(new Uint8Array(1)),
+  ).toBeUndefined();
 });

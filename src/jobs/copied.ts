@@ -2,7 +2,7 @@ import type { BlockOrder, Copied } from "../core/ports.ts";
 import type { AttachedDisk } from "./disk.ts";
 
 /** Where the source has the bytes that a write carries; undefined: they were not read as they are. */
-export type CopiedFrom = (bytes: Uint8Array) => Copied | undefined;
+export type CopiedFrom = (bytes: Uint8Array) => readonly Copied[] | undefined;
 
 /** A part of an order's gathered bytes that stands in a file as it is. */
 interface Piece {
@@ -25,8 +25,18 @@ export function copiedFrom(order: BlockOrder, result: ArrayBuffer, attached: Att
     if (last !== undefined && last.file === file && last.from + last.length === from && last.at + last.length === at) last.length += length;
     else pieces.push({ from, length, at, file });
   }
-  return ({ buffer, byteOffset, length }) => {
-    const piece = buffer === result && pieces.find(({ from, length: room }) => byteOffset >= from && byteOffset + length <= from + room);
-    return piece ? { source: attached.source(piece.file), at: piece.at + byteOffset - piece.from } : undefined;
+  return ({ buffer, byteOffset, length: count }) => {
+    if (buffer !== result) return undefined;
+    const copied: Copied[] = [];
+    let next = byteOffset;
+    const end = byteOffset + count;
+    for (const { from, length, at, file } of pieces) {
+      if (from + length <= next) continue;
+      if (from > next || next === end) break;
+      const stop = Math.min(from + length, end);
+      copied.push({ source: attached.source(file), at: at + next - from, length: stop - next });
+      next = stop;
+    }
+    return next === end ? copied : undefined;
   };
 }

@@ -7,7 +7,7 @@ export const MOST_UNDER_WAY = 3;
 /** Hands writes to a sink without waiting for each. Their bytes must stay as they are until `settled`. */
 export interface WriteBehind {
   /** Starts a write, as soon as fewer than MOST_UNDER_WAY are under way. Throws what an earlier one failed with. */
-  add(write: JoinedWrite, copied?: Copied): Promise<void>;
+  add(write: JoinedWrite, copied?: readonly Copied[]): Promise<void>;
   /** Resolves when every write so far has ended, well or not. */
   settled(): Promise<void>;
   /** The same, and throws what one failed with. */

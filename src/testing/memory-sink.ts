@@ -1,3 +1,4 @@
+import { totalLength } from "../core/bytes.ts";
 import type { ImageSink } from "../core/ports.ts";
 import { SparseFile } from "./sparse-file.ts";
 
@@ -24,11 +25,10 @@ export function memorySink(names: readonly string[], tamper: (files: readonly Sp
     },
     async write(file, at, parts, copied) {
       if (copied !== undefined) {
-        const [bytes = new Uint8Array(0), ...others] = parts;
-        if (others.length > 0) throw new Error("a copy of several parts");
-        const there = await copied.source.read(copied.at, bytes.length);
-        if (Buffer.compare(there, bytes) !== 0) throw new Error(`${copied.source.name} has other bytes at ${copied.at}`);
-        copiedBytes += bytes.length;
+        const there = await Promise.all(copied.map(({ source, at: from, length }) => source.read(from, length)));
+        if (Buffer.compare(Buffer.concat(there), Buffer.concat(parts)) !== 0)
+          throw new Error(`${copied[0]?.source.name} has other bytes at ${copied.map(({ at: from }) => from)}`);
+        copiedBytes += totalLength(parts);
       }
       await new Promise(setImmediate); // as late as a real one, so that a buffer used again too early shows
       let to = at;

@@ -1,4 +1,5 @@
-import type { WorkerFile } from "../../blocks/worker.ts";
+import { totalBytes } from "../../blocks/reads.ts";
+import type { ReadTogether, WorkerFile } from "../../blocks/worker.ts";
 import { checkRange } from "../../core/bytes.ts";
 import { DiskError } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/model.ts";
@@ -18,8 +19,16 @@ export function fileSource(file: File, name = file.name): ByteSource {
 
 /** The browser's part of a block worker. */
 export function openBlob(handle: unknown, name: string): WorkerFile {
-  return { read: (at, length) => readBlob(handle as Blob, name, at, length), close: () => {}, readsAhead: true };
+  return { read: (at, length) => readBlob(handle as Blob, name, at, length), close: () => {} };
 }
+
+/** The browser sets up a pipe for each read, which costs as much as reading some MiB; a Blob made of many ranges goes through one. */
+export const readBlobRanges: ReadTogether = (handle, name, ranges) => {
+  const [first, ...others] = ranges;
+  if (first !== undefined && others.length === 0) return readBlob(handle as Blob, name, first.at, first.length);
+  const joined = new Blob(ranges.map(({ at, length }) => (handle as Blob).slice(at, at + length)));
+  return readBlob(joined, name, 0, totalBytes(ranges));
+};
 
 /** What browsers say of a file that is not there any more as it was (W3C File API, "Errors and Exceptions"). */
 const GONE: readonly string[] = ["NotReadableError", "NotFoundError"];

@@ -95,10 +95,13 @@ class Gone extends Blob {
 
 test("a write that the browser cuts off is a full disk, unless its source is what has gone", async () => {
   const bytes = new Uint8Array(2 * MIB);
-  const from = (handle: Blob) => ({
-    source: { name: "source", size: bytes.length, origin: { handle, at: 0 }, read: () => Promise.reject() },
-    at: 0,
-  });
+  const from = (handle: Blob) => [
+    {
+      source: { name: "source", size: bytes.length, origin: { handle, at: 0 }, read: () => Promise.reject() },
+      at: 0,
+      length: bytes.length,
+    },
+  ];
   const failing = async (failure: string, copied?: ReturnType<typeof from>) => {
     const output = streamOutput(fakeStream(1, failure).stream, "disk");
     await output.write(0, [bytes], copied);
@@ -124,7 +127,7 @@ test("ranges of a file are handed on as such, joined where they follow each othe
     origin: { handle: new Blob([bytes]), at: 0 },
     read: () => Promise.reject(new Error("not read")),
   };
-  const part = (at: number, length: number) => output.write(at, [bytes.subarray(at, at + length)], { source, at });
+  const part = (at: number, length: number) => output.write(at, [bytes.subarray(at, at + length)], [{ source, at, length }]);
   for (const at of [0, 2, 4]) await part(at * MIB, 2 * MIB);
   await part(6 * MIB, 65536); // too little to be worth it
   await output.write(6 * MIB + 65536, [new Uint8Array(10)]); // not from the file
@@ -133,4 +136,27 @@ test("ranges of a file are handed on as such, joined where they follow each othe
   bytes.fill(0, 6 * MIB + 65536, 8 * MIB);
   expect(Buffer.compare(content(), bytes)).toBe(0);
   expect(writes()).toBe(3);
+});
+
+test("a write of several ranges goes as one, if they are large; the order is kept", async () => {
+  const held = new Uint8Array(8 * MIB).map((_, i) => (i >> 12) * 5 + 1);
+  const source = {
+    name: "source",
+    size: held.length - 512,
+    origin: { handle: new Blob([held]), at: 512 }, // inside an archive, say
+    read: () => Promise.reject(new Error("not read")),
+  };
+  const there = (at: number, length: number) => held.subarray(512 + at, 512 + at + length);
+  const { stream, content, writes } = fakeStream();
+  const output = streamOutput(stream, "disk");
+  const order = [4, 1, 2].map((mib) => ({ source, at: mib * MIB, length: mib === 1 ? MIB : 2 * MIB }));
+  const bytes = Buffer.concat(order.map(({ at, length }) => there(at, length)));
+  await output.write(0, [bytes], order);
+  await output.write(bytes.length, [there(6 * MIB, MIB)], [{ source, at: 6 * MIB, length: MIB }]);
+  const small = Array.from({ length: 16 }, (_, i) => ({ source, at: (15 - i) * 65536, length: 65536 }));
+  const last = Buffer.concat(small.map(({ at, length }) => there(at, length)));
+  await output.write(bytes.length + MIB, [last], small);
+  await output.close(bytes.length + 2 * MIB);
+  expect(Buffer.compare(content(), Buffer.concat([bytes, there(6 * MIB, MIB), last]))).toBe(0);
+  expect(writes()).toBe(2);
 });

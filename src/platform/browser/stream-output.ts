@@ -7,28 +7,29 @@ import { failed, writeFailed } from "./write-failure.ts";
  * than it is made.
  */
 const PIECE = 8 << 20;
-/** The browser copies a range of a file by itself; less than this is gathered with what lies beside it. */
+/** The browser copies ranges of files by itself; where they are smaller than this on average, their bytes are handed over instead. */
 const LEAST_SLICE = 1 << 20;
-const MOST_SLICE = 64 << 20;
+const MOST_SLICES = 64 << 20;
 
 /** A stream into a picked file, which gathers what is written one behind the other. */
 export interface StreamOutput {
   /** Takes the bytes; they may be on their way when it resolves, but their memory is the caller's again. Throws what an earlier write failed with. */
-  write(at: number, parts: readonly Uint8Array[], copied?: Copied): Promise<void>;
+  write(at: number, parts: readonly Uint8Array[], copied?: readonly Copied[]): Promise<void>;
   close(size: number): Promise<void>;
 }
 
-/** What is gathered and not on its way yet: bytes in a piece, or a range of a file. */
 interface Slice {
   readonly name: string;
   readonly file: Blob;
   readonly at: number;
+  length: number;
 }
 
 export function streamOutput(stream: FileSystemWritableFileStream, name: string): StreamOutput {
   /** One is filled while the other is on its way; both are made when first needed. */
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  let slice: Slice | null = null;
+  /** What is gathered and not on its way yet: ranges of files, or bytes in a piece; where it belongs, and how much it is. */
+  let slices: Slice[] = [];
   let start = 0;
   let length = 0;
   let filling = 0;
@@ -36,7 +37,8 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
   let turn: Promise<void> = Promise.resolve();
 
   const gathered = (): Blob | Uint8Array<ArrayBuffer> => {
-    if (slice !== null) return slice.file.slice(slice.at, slice.at + length);
+    const ranges = slices.map(({ file, at, length: count }) => file.slice(at, at + count));
+    if (ranges.length > 0) return ranges.length === 1 ? (ranges[0] as Blob) : new Blob(ranges);
     const piece = pieces[filling] as Uint8Array<ArrayBuffer>;
     filling = 1 - filling;
     // A part is copied out: one engine has ignored where a view ends.
@@ -46,25 +48,29 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
   const send = async (): Promise<void> => {
     await underWay;
     if (length === 0) return;
-    const source = slice?.name ?? "";
+    const source = slices[0]?.name ?? "";
     const data = gathered();
     underWay = stream.write({ type: "write", position: start, data }).catch((cause) => writeFailed(name, data, source, cause));
     underWay.catch(() => {}); // told to whoever comes next
     start += length;
     length = 0;
-    slice = null;
+    slices = [];
   };
-  const takeSlice = async (at: number, count: number, { file, at: from, name: source }: Slice): Promise<void> => {
-    const follows = slice !== null && at === start + length && file === slice.file && from === slice.at + length;
-    if (!follows || length >= MOST_SLICE) {
+  const takeSlices = async (at: number, given: readonly Slice[]): Promise<void> => {
+    const count = given.reduce((sum, slice) => sum + slice.length, 0);
+    if (slices.length === 0 || at !== start + length || length + count > MOST_SLICES) {
       await send();
-      slice = { name: source, file, at: from };
       start = at;
+    }
+    for (const slice of given) {
+      const last = slices[slices.length - 1];
+      if (last !== undefined && last.file === slice.file && last.at + last.length === slice.at) last.length += slice.length;
+      else slices.push(slice);
     }
     length += count;
   };
   const take = async (at: number, bytes: Uint8Array): Promise<void> => {
-    if (slice !== null || at !== start + length) {
+    if (slices.length > 0 || at !== start + length) {
       await send();
       start = at;
     }
@@ -85,11 +91,8 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
   };
   return {
     write(at, parts, copied) {
-      const count = totalLength(parts);
-      const file = copied?.source.origin?.handle;
-      const from = copied?.source.origin?.at;
-      if (file instanceof Blob && copied !== undefined && from !== undefined && count >= LEAST_SLICE)
-        return inTurn(() => takeSlice(at, count, { name: copied.source.name, file, at: from + copied.at }));
+      const ranges = copied === undefined ? [] : slicesOf(copied);
+      if (ranges.length > 0 && totalLength(parts) >= LEAST_SLICE * ranges.length) return inTurn(() => takeSlices(at, ranges));
       return inTurn(async () => {
         let to = at;
         for (const bytes of parts) {
@@ -106,4 +109,12 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
         await stream.close().catch(failed(name));
       }),
   };
+}
+
+/** Nothing when one of them does not stand in a file as it is. */
+function slicesOf(copied: readonly Copied[]): Slice[] {
+  const slices = copied.flatMap(({ source: { name, origin }, at, length }) =>
+    origin?.handle instanceof Blob ? [{ name, file: origin.handle, at: origin.at + at, length }] : [],
+  );
+  return slices.length === copied.length ? slices : [];
 }
