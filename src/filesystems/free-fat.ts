@@ -2,6 +2,7 @@
 import { DiskError } from "../core/errors.ts";
 import type { Range } from "../core/model.ts";
 import { bytes, struct, u8, u16, u32 } from "../core/struct.ts";
+import { requireDirectories } from "./fat-directories.ts";
 import {
   addRange,
   type FreeMap,
@@ -54,6 +55,9 @@ interface Geometry {
   readonly bits: Bits;
   readonly clusterBytes: number;
   readonly clusters: number;
+  /** Of the root directory; FAT32: of its first cluster. */
+  readonly rootAt: number;
+  readonly rootBytes: number;
   /** Of cluster 2, the first. */
   readonly dataAt: number;
   /** Where each copy of the FAT lies. */
@@ -82,6 +86,7 @@ export const openFatFree: OpenFreeMap = async (part, _compute, signal) => {
   const isMarked = EXTENDED_MARKS.includes(sector[dirtyAt + 1] as number);
   if (isMarked && ((sector[dirtyAt] as number) & DIRTY_BITS) !== 0) throw notReliable(geometry.kind, part, UNCLEAN);
   await requireClean(geometry, boot, map, part, signal);
+  await requireDirectories(geometry, pages, part, signal);
   return map;
 };
 
@@ -119,12 +124,17 @@ function geometryOf(boot: Boot, part: Part): Geometry {
   if (tableSectors * sector < needed) throw wrong(sizeField, tableSectors, `room for the entries of ${clusters} clusters`);
   if (is32 && (boot.BPB_RootClus < 2 || boot.BPB_RootClus >= clusters + 2))
     throw wrong("BPB_RootClus", boot.BPB_RootClus, `2 to ${clusters + 1}`);
+  const clusterBytes = boot.BPB_SecPerClus * sector;
+  const dataAt = dataSector * sector;
+  const rootBytes = is32 ? clusterBytes : boot.BPB_RootEntCnt * 32;
   return {
     kind: `fat${bits}`,
     bits,
-    clusterBytes: boot.BPB_SecPerClus * sector,
+    clusterBytes,
     clusters,
-    dataAt: dataSector * sector,
+    rootAt: is32 ? dataAt + (boot.BPB_RootClus - 2) * clusterBytes : dataAt - rootBytes,
+    rootBytes,
+    dataAt,
     tables: Array.from({ length: boot.BPB_NumFATs }, (_, i) => (boot.BPB_RsvdSecCnt + i * tableSectors) * sector),
   };
 }
@@ -142,7 +152,7 @@ async function requireClean(geometry: Geometry, boot: Boot, map: FatFreeMap, par
     if ((second & CLEAN_BITS[kind]) !== CLEAN_BITS[kind]) throw notReliable(kind, part, UNCLEAN);
   }
   if (kind !== "fat32") return;
-  const { ranges } = await map.free(geometry.dataAt + (boot.BPB_RootClus - 2) * geometry.clusterBytes, geometry.clusterBytes, signal);
+  const { ranges } = await map.free(geometry.rootAt, geometry.clusterBytes, signal);
   if (ranges.length > 0) throw corrupt(`BPB_RootClus is ${boot.BPB_RootClus}, which the FAT says is free`, BOOT.offsetOf("BPB_RootClus"));
 }
 

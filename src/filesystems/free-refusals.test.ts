@@ -144,6 +144,47 @@ describe.each([
   });
 });
 
+describe.each([
+  ["fat12", fatSample("fat12", 8, ["-F", "12"])],
+  ["fat16", fatSample("fat16", 24, ["-F", "16"])],
+  ["fat32", fatSample("fat32", 80, ["-F", "32", "-s", "2"])],
+] as const)("%s with directories", (kind, { tools }) => {
+  const made = (): Uint8Array => {
+    tools!.make(path, join(folder, "files"));
+    tool("mmd")!.must(["-i", path, "::/later"]);
+    return new Uint8Array(readFileSync(path));
+  };
+  const [clusterField, rootField] = [13, 17];
+  test.skipIf(tools === null)("clusters that do not lie where the boot sector says are found out", async () => {
+    const sound = made();
+    await expect(open(kind, sound)).resolves.toMatchObject({ kind });
+    const view = new DataView(sound.buffer);
+    const count = view.getUint16(rootField, true);
+    for (const change of kind === "fat32" ? [] : [16, -16, 256]) {
+      view.setUint16(rootField, count + change, true);
+      await expect(open(kind, sound)).rejects.toThrow("does not begin at its cluster");
+    }
+    view.setUint16(rootField, count, true);
+    // Larger clusters: fewer of them, for which the tables have more than enough room.
+    view.setUint8(clusterField, view.getUint8(clusterField) * 2);
+    await expect(open(kind, sound)).rejects.toThrow("does not begin at its cluster");
+  });
+  test.skipIf(tools === null)("a directory that points past the end, and what only looks like one", async () => {
+    const sound = made();
+    const name = Buffer.from("LATER      ");
+    const at = Buffer.from(sound.buffer).indexOf(name);
+    sound.fill(0xff, at + 26, at + 28);
+    await expect(open(kind, sound)).rejects.toThrow(`the directory named at byte ${at} `);
+    for (const attributes of [0x08, 0x0f, 0x18, 0x20]) {
+      sound[at + 11] = attributes;
+      await expect(open(kind, sound)).resolves.toMatchObject({ kind });
+    }
+    sound[at + 11] = 0x10;
+    sound[at] = 0xe5;
+    await expect(open(kind, sound)).resolves.toMatchObject({ kind });
+  });
+});
+
 test.skipIf(tool("mkfs.fat") === null)("one FAT is too few", async () => {
   emptyFile(path, 4 << 20);
   tool("mkfs.fat")!.must(["-F", "12", "-f", "1", path]);
