@@ -62,13 +62,23 @@ async function images({ spindle, folder }, disk, words = REPRESENTATIVES.map((ta
   return made;
 }
 
-/** Systems may limit addresses, of which an engine sets aside far more than it uses. */
-async function checkAddresses({ section, program, disk }) {
-  await section.row("too few addresses are told in one line", async () => {
-    const words = ["-c", 'ulimit -v 3000000; exec node "$@"', "bash", program, "info", disk];
-    const { code, stdout, stderr } = await runProgram("bash", words);
-    return code === 1 && stdout === "" && /^spindle: [^\n]*no memory[^\n]*\n$/.test(stderr) ? "" : `exit ${code}: ${stderr}`;
-  });
+/** Systems may limit addresses, of which an engine sets aside far more than it uses: for the program, its workers, a worker's codec. */
+async function checkAddresses({ section, program, disk, folder }) {
+  const zstd = ["-c", "-O", "qcow2", "-o", "compression_type=zstd"];
+  for (const [gigabytes, verb, ...options] of [
+    [3, "info"],
+    [20, "convert", "-O", "qcow2"],
+    [30, "convert", ...zstd],
+  ])
+    await section.row(`${verb} ${options.join(" ")} with ${gigabytes} GB of addresses: told in one line, or done`, async () => {
+      const out = folder();
+      const target = verb === "convert" ? [join(out, "out.qcow2")] : [];
+      const words = ["-c", `ulimit -v ${gigabytes}000000; exec node "$@"`, "bash", program, verb, ...options, disk, ...target];
+      const { code, stderr } = await runProgram("bash", words);
+      if (code === 0 && gigabytes > 3) return "";
+      const isTold = code === 1 && /^spindle: [^|\n]*no memory[^|\n]*\n$/.test(stderr);
+      return [isTold ? "" : `exit ${code}: ${stderr}`, leftoverFault(out)];
+    });
 }
 
 async function checkVersion({ section, spindle }) {

@@ -2,7 +2,7 @@ import { DiskError, fromPlainError, toPlainError } from "../core/errors.ts";
 import type { ByteSource } from "../core/model.ts";
 import type { BlockOrder, BlockPool, Hasher } from "../core/ports.ts";
 import type { FromWorker, Supply, ToWorker, WorkerPort } from "./protocol.ts";
-import { footprint, planReads } from "./reads.ts";
+import { footprint, orderReads } from "./reads.ts";
 
 /** So many workers with their orders stay within 300 MiB (see `planConvert`); reading and writing become the limit before that. */
 export const MAX_WORKERS = 5;
@@ -60,7 +60,10 @@ export function createPool(ports: readonly WorkerPort[], hasher: Hasher): Worker
   };
   for (const port of ports) {
     port.onMessage(settle);
-    port.onDeath((cause) => die(new DiskError("io", "a block worker ended unexpectedly (out of memory?)", { cause })));
+    port.onDeath((cause) => {
+      const why = cause instanceof Error ? cause.message : String(cause ?? "out of memory?");
+      die(new DiskError("io", `a block worker ended unexpectedly: ${why}`, { cause }));
+    });
   }
 
   return {
@@ -109,12 +112,17 @@ export function createPool(ports: readonly WorkerPort[], hasher: Hasher): Worker
 
 /** Reads here what only this thread can read. */
 async function supply(order: BlockOrder, sources: ReadonlyMap<number, ByteSource>, signal: AbortSignal): Promise<Supply[]> {
-  const here = order.extents.filter((extent) => sources.get(extent.file)?.origin === null);
+  const isHere = (id: number): boolean => sources.get(id)?.origin === null;
+  if (!order.extents.some(({ file }) => isHere(file))) return [];
+  // In the order of the file: what is packed as a whole is gone through once.
+  const here = orderReads(order)
+    .reads.filter(({ source }) => isHere(source))
+    .sort((a, b) => a.source - b.source || a.at - b.at);
   const supplies: Supply[] = [];
   const read = async (id: number, at: number, length: number): Promise<void> => {
     supplies.push({ source: id, at, length, content: await (sources.get(id) as ByteSource).read(at, length, signal) });
   };
-  for (const { source, at, length, extents } of planReads({ ...order, extents: here })) {
+  for (const { source, at, length, extents } of here) {
     try {
       await read(source, at, length);
     } catch (error) {

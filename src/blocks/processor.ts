@@ -1,12 +1,13 @@
 import { clip } from "../core/block-map.ts";
 import { isZero, totalLength } from "../core/bytes.ts";
+import { placer } from "../core/grains.ts";
 import type { PackedExtent, RawExtent } from "../core/model.ts";
 import type { BlockOrder, BlockResult, LostRange, PlacedExtent, ZeroOrder } from "../core/ports.ts";
 import type { Encoding } from "../core/target.ts";
 import { type Codecs, createCodecs } from "../kernels/codecs.ts";
 import { pieceHashes, zeroHashes } from "../kernels/disk-hash.ts";
 import { createKernels, type Kernels } from "../kernels/index.ts";
-import { type FileRange, footprint, placeOf, placer, planReads, wholeRead } from "./reads.ts";
+import { type FileRange, footprint, orderReads, placeOf } from "./reads.ts";
 
 /** BLAKE3 values are kept for pieces of this many bytes. */
 export const PIECE = 64 << 10;
@@ -87,9 +88,10 @@ async function gather(
   allocate: Room,
   chunkRoom: Room,
 ): Promise<Plain> {
-  const whole = wholeRead(order);
-  if (whole !== null) {
-    const bytes = await sources.read(whole.source, whole.ranges, allocate);
+  const { reads, whole } = orderReads(order);
+  const [first] = reads;
+  if (whole && first !== undefined) {
+    const bytes = await sources.read(first.source, reads, allocate);
     return { bytes, read: bytes.length, packed: new Map() };
   }
   const bytes = allocate(order.grains.length * order.grain);
@@ -97,7 +99,7 @@ async function gather(
   const place = placer(order);
   const packed = new Map<number, Uint8Array>();
   let total = 0;
-  for (const planned of planReads(order)) {
+  for (const planned of reads) {
     const direct = placeOf(planned, order, place);
     let chunk: Uint8Array | null = null;
     try {

@@ -1,7 +1,7 @@
 import type { BlockOrder } from "../core/ports.ts";
-import { type FileRange, planReads, totalBytes, wholeRead } from "./reads.ts";
+import { type FileRange, orderReads, totalBytes } from "./reads.ts";
 
-/** The ranges of one file, one behind the other, in memory of their own. */
+/** Gives the ranges of one file, one behind the other, in memory of their own. */
 export type ReadRanges = (ranges: readonly FileRange[]) => Promise<Uint8Array<ArrayBuffer>>;
 
 /** Reads of an order that are begun before they are asked for, some of them together. */
@@ -10,13 +10,12 @@ export interface ReadAhead {
   take(source: number, ranges: readonly FileRange[]): Promise<Uint8Array<ArrayBuffer>> | null;
 }
 
-/** What is read together; an order's own bytes always are. */
-const TOGETHER_BYTES = 8 << 20;
-
 interface Group {
   readonly source: number;
   readonly ranges: FileRange[];
 }
+
+export const NOTHING_AHEAD: ReadAhead = { take: () => null };
 
 /**
  * Begins the first reads at once, and the next ones when the last of those before are taken, in the order in which the processor asks.
@@ -49,15 +48,15 @@ export function readAhead(order: BlockOrder, together: (source: number) => ReadR
 }
 
 function groupsOf(order: BlockOrder, together: (source: number) => ReadRanges | null): Group[] {
-  if (order.extents.every(({ file }) => together(file) === null)) return [];
-  const whole = wholeRead(order);
-  const reads = whole === null ? planReads(order).map(({ source, at, length }) => ({ source, ranges: [{ at, length }] })) : [whole];
+  const { reads, whole } = orderReads(order);
+  // Of scattered data a group waits while the one before is in use: both are no more than the order itself.
+  const most = whole ? Number.POSITIVE_INFINITY : (order.grains.length * order.grain) / 2;
   const groups: Group[] = [];
-  for (const { source, ranges } of reads) {
+  for (const { source, at, length } of reads) {
     if (together(source) === null) continue;
     const last = groups[groups.length - 1];
-    if (last?.source === source && totalBytes(last.ranges) + totalBytes(ranges) <= TOGETHER_BYTES) last.ranges.push(...ranges);
-    else groups.push({ source, ranges: [...ranges] });
+    if (last?.source === source && totalBytes(last.ranges) + length <= most) last.ranges.push({ at, length });
+    else groups.push({ source, ranges: [{ at, length }] });
   }
   return groups;
 }

@@ -3,9 +3,10 @@ import { describe, expect, test } from "vitest";
 import type { BlockOrder, BlockResult, PlacedExtent } from "../core/ports.ts";
 import { openBlob, readBlobRanges } from "../platform/browser/file-source.ts";
 import { noise } from "../testing/disks.ts";
+import { localPool } from "../testing/local-pool.ts";
 import { createProcessor, type Sources } from "./processor.ts";
 import type { FromWorker } from "./protocol.ts";
-import { footprint, planReads, totalBytes, wholeRead } from "./reads.ts";
+import { footprint, orderReads, planReads, totalBytes } from "./reads.ts";
 import { type ReadTogether, serveBlocks } from "./worker.ts";
 
 const GRAIN = 65_536;
@@ -149,10 +150,42 @@ describe("what is read lands where it belongs", () => {
     ["two files", [raw(0, MIB, 0), raw(MIB, MIB, 0, 1)], false],
     ["salvaging", [raw(0, MIB, 0), raw(MIB, MIB, 3 * MIB)], true],
     ["many pieces", Array.from({ length: 40 }, (_, i) => raw(i * GRAIN, GRAIN, (39 - i) * 2 * GRAIN)), false],
+    ["pieces too small by a little", [raw(0, 3 * GRAIN, 3 * MIB), raw(3 * GRAIN, 4 * GRAIN, 0)], false],
   ])("not when %s", async (_why, extents, salvage) => {
     const order = orderOf(extents, salvage);
-    expect(wholeRead(order)).toBeNull();
+    expect(orderReads(order).whole).toBe(false);
     expect(Buffer.compare(await found(order, false), expected(order))).toBe(0);
+  });
+
+  test("pieces just large enough, and one however small", async () => {
+    for (const extents of [[raw(0, 3 * GRAIN, 3 * MIB), raw(3 * GRAIN, 5 * GRAIN, 0)], [raw(GRAIN, GRAIN, MIB)]]) {
+      expect(orderReads(orderOf(extents)).whole).toBe(true);
+      expect(Buffer.compare(await found(orderOf(extents), false), expected(orderOf(extents)))).toBe(0);
+    }
+  });
+
+  test("any extents of sources that only the pool can read", async () => {
+    const pool = localPool(1);
+    const ids = files.map((bytes, i) =>
+      pool.attach({
+        name: `disk ${i}`,
+        size: bytes.length,
+        origin: null,
+        read: async (at, length) => bytes.slice(at, at + length) as Uint8Array<ArrayBuffer>,
+      }),
+    );
+    // The map's runs end where its windows do: neighbours on the disk and in the file that are two extents, near what stands before them.
+    const cut = [raw(0, GRAIN, 0), raw(GRAIN, MIB, GRAIN + 512), raw(MIB + GRAIN, MIB, MIB + GRAIN + 512)];
+    await fc.assert(
+      fc.asyncProperty(lists, fc.boolean(), async (extents, salvage) => {
+        const order = orderOf(extents, salvage);
+        const named = extents.map((extent) => ({ ...extent, file: ids[extent.file] as number }));
+        const result = await pool.process({ ...order, extents: named }, new AbortController().signal);
+        expect(Buffer.compare(diskOf(order, result), expected(order))).toBe(0);
+      }),
+      { numRuns: 40, examples: [[cut, false]] },
+    );
+    pool.end();
   });
 
   describe("by a worker that reads Blobs together", () => {
@@ -191,11 +224,21 @@ describe("what is read lands where it belongs", () => {
       );
     });
 
-    test("scattered data of one order takes one call", async () => {
+    test("scattered data of an order takes two calls, large pieces one, two files one each", async () => {
       const calls: number[] = [];
-      const order = orderOf(Array.from({ length: 40 }, (_, i) => raw(i * GRAIN, GRAIN, (39 - i) * 3 * GRAIN)));
-      expect((await worker(held, calls)(order)).type).toBe("done");
-      expect(calls).toEqual([40 * GRAIN]);
+      const send = worker(held, calls);
+      const answers = [
+        await send(orderOf(Array.from({ length: 40 }, (_, i) => raw(i * GRAIN, GRAIN, (39 - i) * 3 * GRAIN)))),
+        await send(orderOf([raw(0, 2 * MIB, 9 * MIB), raw(2 * MIB, MIB, 4 * MIB), raw(3 * MIB, MIB, 0)])),
+        await send(orderOf([raw(0, MIB, 9 * MIB), raw(MIB, MIB, 4 * MIB, 1)])),
+      ];
+      expect(answers.map(({ type }) => type)).toEqual(["done", "done", "done"]);
+      expect(calls).toEqual([20 * GRAIN, 20 * GRAIN, 4 * MIB, MIB, MIB]);
+    });
+
+    test("nothing past the end of a file inside a larger one", async () => {
+      const longer = [new Blob([held[0] as Blob, new Uint8Array(MIB)])];
+      expect(await worker(longer)(orderOf([raw(0, MIB, 39 * MIB + 512)]))).toMatchObject({ type: "failed", error: { file: "disk 0" } });
     });
 
     test("a failure names the place where it is, and salvaging keeps what can be read", async () => {

@@ -1,3 +1,4 @@
+import { placer } from "../core/grains.ts";
 import type { BlockOrder, PlacedExtent } from "../core/ports.ts";
 
 /** Neighbours closer than this are read in one go: a call costs more than reading the gap. */
@@ -28,7 +29,7 @@ export interface PlannedRead extends FileRange {
 /** Bytes of its file that an extent needs. */
 export const footprint = (extent: PlacedExtent): number => (extent.kind === "raw" ? extent.length : extent.packed);
 
-/** Joins what lies close together in a file into few large reads; every extent is served by exactly one. */
+/** Joins what lies close together in a file into few large reads; every extent is served by exactly one. Exported for its tests. */
 export function planReads({ extents, grain }: Pick<BlockOrder, "extents" | "grain">): PlannedRead[] {
   const sorted = [...extents].sort((a, b) => a.file - b.file || a.at - b.at);
   const reads: PlannedRead[] = [];
@@ -57,15 +58,6 @@ function continues({ at, length, extents }: PlannedRead, extent: PlacedExtent, g
   return extent.start === stop || (extent.start > stop && stop % grain === 0 && extent.start % grain === 0);
 }
 
-/** Position in an order's gathered grains of a place on the disk. */
-export function placer({ grains, grain }: Pick<BlockOrder, "grains" | "grain">): (start: number) => number {
-  const slot = new Map(grains.map((first, i) => [first, i * grain]));
-  return (start) => {
-    const first = start - (start % grain);
-    return (slot.get(first) as number) + (start - first);
-  };
-}
-
 /** Where a read's bytes belong as they are; null: other data lies between its extents, or nothing may be half-written (salvaging). */
 export function placeOf(
   { straight, length, extents }: PlannedRead,
@@ -78,24 +70,38 @@ export function placeOf(
   return place(last.start) + last.length - at === length ? at : null;
 }
 
-/** Data in more pieces than this is read by `planReads`, which joins pieces over gaps: a read costs more than copying what it gives. */
-const MOST_PIECES = 32;
+/** Pieces that are smaller on average are read by `planReads`, which joins them over gaps: a read costs more than copying what it gives. */
+const LEAST_PIECE = 256 << 10;
 
-/** Plain data of one file that is an order's bytes when it is read piece by piece, in the order of the disk; null: it is not so. */
-export function wholeRead(order: BlockOrder): { readonly source: number; readonly ranges: readonly FileRange[] } | null {
+/** What an order asks of its sources, in this order; whoever reads for it goes by this. */
+export interface OrderReads {
+  readonly reads: readonly PlannedRead[];
+  /** Plain data of one file, in the order of the disk: one behind the other the reads are the order's bytes. */
+  readonly whole: boolean;
+}
+
+export function orderReads(order: BlockOrder): OrderReads {
+  const pieces = wholePieces(order);
+  return { reads: pieces ?? planReads(order), whole: pieces !== null };
+}
+
+function wholePieces(order: BlockOrder): PlannedRead[] | null {
   const { grains, grain, unit, diskSize, extents, salvage } = order;
-  const source = extents[0]?.file;
-  if (source === undefined || salvage) return null;
+  if (salvage) return null;
   const place = placer(order);
-  const ranges: { at: number; length: number }[] = [];
+  const pieces: PlannedRead[] = [];
   let total = 0;
-  for (const { kind, file, start, at, length } of extents) {
-    if (kind !== "raw" || file !== source || place(start) !== total) return null;
-    const last = ranges[ranges.length - 1];
-    if (last !== undefined && last.at + last.length === at) last.length += length;
-    else if (ranges.push({ at, length }) > MOST_PIECES) return null;
+  for (const extent of extents) {
+    const { kind, file, start, at, length } = extent;
+    const last = pieces[pieces.length - 1];
+    if (kind !== "raw" || (last !== undefined && file !== last.source) || place(start) !== total) return null;
+    if (last !== undefined && last.at + last.length === at) {
+      last.length += length;
+      last.extents.push(extent);
+    } else pieces.push({ source: file, at, length, extents: [extent], straight: true });
     total += length;
   }
   const covered = (grains.length - 1) * grain + Math.min(grain, diskSize - (grains[grains.length - 1] as number));
-  return total === covered && covered % unit === 0 ? { source, ranges } : null;
+  const isWhole = total === covered && covered % unit === 0;
+  return isWhole && (pieces.length === 1 || total >= pieces.length * LEAST_PIECE) ? pieces : null;
 }

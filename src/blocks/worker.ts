@@ -3,7 +3,7 @@ import { fromPlainError, toPlainError } from "../core/errors.ts";
 import type { Origin } from "../core/model.ts";
 import { createProcessor, type Room, type Sources } from "./processor.ts";
 import type { FromWorker, Supply, ToWorker } from "./protocol.ts";
-import { type ReadAhead, type ReadRanges, readAhead } from "./read-ahead.ts";
+import { NOTHING_AHEAD, type ReadAhead, type ReadRanges, readAhead } from "./read-ahead.ts";
 import { type FileRange, totalBytes } from "./reads.ts";
 
 /** A file that a worker has opened for itself. `read` gives exactly the bytes asked for, which lie inside the file; in `room(length)` where it can. */
@@ -38,14 +38,15 @@ export function serveBlocks(
     entry.file ??= openHandle(handle, entry.name);
     return entry.file;
   };
-  const together = (source: number): ReadRanges | null => {
-    const { origin, name } = attached.get(source) ?? { origin: null, name: "" };
-    if (origin === null || readTogether === null) return null;
+  const together = (read: ReadTogether, source: number): ReadRanges | null => {
+    const entry = attached.get(source);
+    if (!entry?.origin) return null;
+    const { handle, at: base } = entry.origin;
     return (ranges) =>
-      readTogether(
-        origin.handle,
-        name,
-        ranges.map(({ at, length }) => ({ at: origin.at + at, length })),
+      read(
+        handle,
+        entry.name,
+        ranges.map(({ at, length }) => ({ at: base + at, length })),
       );
   };
   const reader = (supplies: readonly Supply[], ahead: ReadAhead): Sources => ({
@@ -107,7 +108,7 @@ export function serveBlocks(
         queue = queue.then(() => hashZeros(message));
         break;
       case "order": {
-        const ahead = readAhead(message.order, together);
+        const ahead = readTogether === null ? NOTHING_AHEAD : readAhead(message.order, (source) => together(readTogether, source));
         queue = queue.then(() => carryOut(message, ahead));
       }
     }

@@ -175,7 +175,7 @@ function unhashedFor({ request: { verify, over }, survey: { dataBytes, packedByt
   if (!verify) return "nothing was hashed, for nothing was to be verified";
   if (over !== undefined) return "a layer holds only what differs from its base";
   const few = zeroBytes + holeBytes <= Math.max(4 * 2 ** 30, 2 * (dataBytes + packedBytes));
-  return few ? null : "hashing the disk's zeros would have taken longer than the conversion";
+  return few ? null : "the disk has far more zeros than data, and each of them takes its time to hash";
 }
 
 /** Does what the plan says; on any failure or abort nothing is left of the output. */
@@ -203,7 +203,7 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
       written: written.bytes,
       verified: plan.request.verify,
       blake3,
-      unhashed: unhashedFor(plan),
+      unhashed: written.unhashed,
       lost: written.lost,
       wrongSums,
       base,
@@ -247,6 +247,8 @@ interface Written {
   readonly bytes: number;
   readonly digest: ReturnType<typeof createDigest>;
   readonly hash: DiskHash | null;
+  /** See `ConvertResult`; set when there is no `hash`. */
+  readonly unhashed: string | null;
   readonly lost: readonly LostRange[];
 }
 
@@ -266,7 +268,8 @@ async function writeImage(
   } = plan;
   const { pool } = ports;
   const digest = createDigest();
-  const hash = unhashedFor(plan) === null ? pool.hasher.disk(disk.size) : null;
+  const unhashed = unhashedFor(plan);
+  const hash = unhashed === null ? pool.hasher.disk(disk.size) : null;
   const lost: LostRange[] = [];
   const onLost = salvage ? (range: LostRange) => lost.push(range) : null;
   let bytes = 0;
@@ -319,6 +322,7 @@ async function writeImage(
       bytes,
       digest,
       hash,
+      unhashed,
       lost: joinLost(lost),
     };
   } finally {

@@ -1,3 +1,4 @@
+import { placer } from "../core/grains.ts";
 import type { BlockOrder, Copied } from "../core/ports.ts";
 import type { AttachedDisk } from "./disk.ts";
 
@@ -15,12 +16,11 @@ interface Piece {
 /** For the writes made of one order's result: what plain extents were gathered into, and nothing has packed, is a copy. */
 export function copiedFrom(order: BlockOrder, result: ArrayBuffer, attached: AttachedDisk): CopiedFrom {
   if (order.encoding !== null || order.salvage) return () => undefined;
-  const slots = new Map(order.grains.map((grain, i) => [grain, i * order.grain]));
+  const place = placer(order);
   const pieces: Piece[] = [];
   for (const { kind, start, length, at, file } of order.extents) {
     if (kind !== "raw") continue;
-    const within = start % order.grain;
-    const from = (slots.get(start - within) as number) + within;
+    const from = place(start);
     const last = pieces[pieces.length - 1];
     if (last !== undefined && last.file === file && last.from + last.length === from && last.at + last.length === at) last.length += length;
     else pieces.push({ from, length, at, file });

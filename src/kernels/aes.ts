@@ -1,5 +1,6 @@
 import type { SectorCipher, SectorCipherName } from "../core/ports.ts";
 import { decodeBase64 } from "./base64.ts";
+import { createMemory, PAGE } from "./memory.ts";
 import { digest } from "./pbkdf2.ts";
 
 /** The exports of assembly/aes: places are offsets into the memory, lengths are bytes. */
@@ -12,7 +13,6 @@ interface AesExports {
 }
 
 const SECTOR = 512;
-const PAGE = 1 << 16;
 /** The kernel's least memory; a key or its part of the data fits many times over. */
 const MEMORY_BYTES = 1 << 20;
 const DATA_BYTES = 1 << 19;
@@ -25,7 +25,7 @@ export async function createSectorCipher(name: SectorCipherName, key: Uint8Array
     const { AES_BASE64 } = await import("../../build/aes.js");
     compiled = new WebAssembly.Module(decodeBase64(AES_BASE64));
   }
-  const memory = new WebAssembly.Memory({ initial: MEMORY_BYTES / PAGE, maximum: MEMORY_BYTES / PAGE });
+  const memory = createMemory(MEMORY_BYTES / PAGE, MEMORY_BYTES / PAGE);
   const aes = new WebAssembly.Instance(compiled, { env: { memory } }).exports as unknown as AesExports;
   const room = new Uint8Array(memory.buffer);
   const data = MEMORY_BYTES - DATA_BYTES;

@@ -1,6 +1,7 @@
 import { KERNELS_BASE64 } from "../../build/kernels.js";
 import { DiskError } from "../core/errors.ts";
 import { decodeBase64 } from "./base64.ts";
+import { createMemory, PAGE } from "./memory.ts";
 
 /** Places are offsets into the memory, `length`s are bytes; what each does is stated in `assembly/`. Counts and codes come back as i32. */
 export interface KernelExports {
@@ -40,7 +41,6 @@ export interface KernelExports {
 }
 
 const MIB = 1 << 20;
-const PAGE = 1 << 16;
 
 /** The largest unit of any format is 2 MiB; the rest is room for streams that grew. */
 export const INPUT_BYTES = 2 * MIB + PAGE;
@@ -69,7 +69,8 @@ export function createArena(): Arena {
   compiled ??= new WebAssembly.Module(decodeBase64(KERNELS_BASE64));
   const regions = INPUT_BYTES + OUTPUT_BYTES + SCRATCH_BYTES + RESULT_BYTES + 4 * SLACK;
   // Static data comes first and its size is known only to the instance: 1 MiB is set aside, and checked.
-  const memory = memoryOf(Math.ceil((MIB + regions) / PAGE));
+  const pages = Math.ceil((MIB + regions) / PAGE);
+  const memory = createMemory(pages, pages);
   const kernels = new WebAssembly.Instance(compiled, { env: { memory } }).exports as unknown as KernelExports;
   const input = Math.ceil(kernels.heapBase() / PAGE) * PAGE;
   const output = input + INPUT_BYTES + SLACK;
@@ -77,18 +78,6 @@ export function createArena(): Arena {
   const result = scratch + SCRATCH_BYTES + SLACK;
   if (result + RESULT_BYTES + SLACK > memory.buffer.byteLength) throw new Error("kernels: static data outgrew the room set aside for it");
   return { kernels, memory: new Uint8Array(memory.buffer), input, output, scratch, result };
-}
-
-/** Engines reserve some 10 GB of addresses for each WASM memory, which a limit on them (`ulimit -v`) may not allow. */
-function memoryOf(pages: number): WebAssembly.Memory {
-  try {
-    return new WebAssembly.Memory({ initial: pages, maximum: pages });
-  } catch (cause) {
-    const needed = (pages * PAGE) / MIB;
-    throw new DiskError("limit", `the system gives no memory: ${needed} MiB are needed, with 10 GB of addresses set aside for them`, {
-      cause,
-    });
-  }
 }
 
 /** A length that a caller states must lie inside the region it speaks of. */

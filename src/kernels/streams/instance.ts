@@ -1,7 +1,7 @@
 import { DiskError } from "../../core/errors.ts";
 import { decodeBase64 } from "../base64.ts";
+import { createMemory, PAGE } from "../memory.ts";
 
-const PAGE = 1 << 16;
 /** What `scripts/build-kernels.mjs` has every module ask for. */
 const INITIAL_PAGES = 16;
 
@@ -17,7 +17,7 @@ export interface KernelInstance<Exports> {
 export function kernelModule<Exports extends { heapBase(): number }>(base64: string): () => KernelInstance<Exports> {
   const module = new WebAssembly.Module(decodeBase64(base64));
   return () => {
-    const memory = new WebAssembly.Memory({ initial: INITIAL_PAGES });
+    const memory = createMemory(INITIAL_PAGES);
     const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
     const base = Math.ceil(exports.heapBase() / 16) * 16;
     return {

@@ -23,7 +23,7 @@ export function openBlob(handle: unknown, name: string): WorkerFile {
 }
 
 /** The browser sets up a pipe for each read, which costs as much as reading some MiB; a Blob made of many ranges goes through one. */
-export const readBlobRanges: ReadTogether = (handle, name, ranges) => {
+export const readBlobRanges: ReadTogether = async (handle, name, ranges) => {
   const [first, ...others] = ranges;
   if (first !== undefined && others.length === 0) return readBlob(handle as Blob, name, first.at, first.length);
   const joined = new Blob(ranges.map(({ at, length }) => (handle as Blob).slice(at, at + length)));

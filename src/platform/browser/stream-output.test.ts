@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { noise } from "../../testing/disks.ts";
 import { streamOutput } from "./stream-output.ts";
 
 const MIB = 1 << 20;
@@ -138,25 +139,85 @@ test("ranges of a file are handed on as such, joined where they follow each othe
   expect(writes()).toBe(3);
 });
 
-test("a write of several ranges goes as one, if they are large; the order is kept", async () => {
-  const held = new Uint8Array(8 * MIB).map((_, i) => (i >> 12) * 5 + 1);
-  const source = {
-    name: "source",
-    size: held.length - 512,
-    origin: { handle: new Blob([held]), at: 512 }, // inside an archive, say
-    read: () => Promise.reject(new Error("not read")),
-  };
-  const there = (at: number, length: number) => held.subarray(512 + at, 512 + at + length);
-  const { stream, content, writes } = fakeStream();
+/** Two files of which ranges may be copied, the second inside an archive, and one that is no file. */
+const held = [1, 2, 3].map((seed) => noise(8 * MIB, seed) as Uint8Array<ArrayBuffer>);
+const sources = held.map((bytes, i) => ({
+  name: `source ${i}`,
+  size: bytes.length - 512 * i,
+  origin: i === 2 ? null : { handle: new Blob([bytes]), at: 512 * i },
+  read: () => Promise.reject(new Error("not read")),
+}));
+const sourceOf = (file: number) => sources[file] as (typeof sources)[0];
+const there = ({ file, at, length }: { file: number; at: number; length: number }): Uint8Array =>
+  (held[file] as Uint8Array).subarray(512 * (file % 2) + at, 512 * (file % 2) + at + length);
+
+test("ranges of several files and bytes, with and without gaps, stand where they belong", async () => {
+  const range = fc.record({
+    file: fc.constantFrom(0, 0, 0, 0, 1, 1, 1, 2),
+    at: fc.constantFrom(0, MIB, 2 * MIB, 3 * MIB),
+    length: fc.constantFrom(4096, MIB, 2 * MIB),
+  });
+  const write = fc.record({
+    ranges: fc.array(range, { minLength: 1, maxLength: 3 }),
+    gap: fc.constantFrom(0, 0, 0, 4096),
+    copied: fc.constantFrom(true, true, false),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(write, { minLength: 1, maxLength: 8 }), async (list) => {
+      const { stream, content } = fakeStream();
+      const output = streamOutput(stream, "disk");
+      const expected: Uint8Array[] = [];
+      let at = 0;
+      for (const { ranges, gap, copied } of list) {
+        const bytes = Buffer.concat(ranges.map(there));
+        expected.push(new Uint8Array(gap), bytes);
+        const named = ranges.map(({ file, at: from, length }) => ({ source: sourceOf(file), at: from, length }));
+        await output.write(at + gap, [bytes], copied ? named : undefined);
+        at += gap + bytes.length;
+      }
+      await output.close(at);
+      expect(Buffer.compare(content(), Buffer.concat(expected))).toBe(0);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("ranges of one place in two files that follow each other are not one", async () => {
+  const { stream, content } = fakeStream();
   const output = streamOutput(stream, "disk");
-  const order = [4, 1, 2].map((mib) => ({ source, at: mib * MIB, length: mib === 1 ? MIB : 2 * MIB }));
-  const bytes = Buffer.concat(order.map(({ at, length }) => there(at, length)));
-  await output.write(0, [bytes], order);
-  await output.write(bytes.length, [there(6 * MIB, MIB)], [{ source, at: 6 * MIB, length: MIB }]);
-  const small = Array.from({ length: 16 }, (_, i) => ({ source, at: (15 - i) * 65536, length: 65536 }));
-  const last = Buffer.concat(small.map(({ at, length }) => there(at, length)));
-  await output.write(bytes.length + MIB, [last], small);
-  await output.close(bytes.length + 2 * MIB);
-  expect(Buffer.compare(content(), Buffer.concat([bytes, there(6 * MIB, MIB), last]))).toBe(0);
-  expect(writes()).toBe(2);
+  const places = [
+    { file: 0, at: 512, length: 2 * MIB },
+    { file: 1, at: 2 * MIB, length: MIB }, // in the Blob it begins where the first ends
+  ];
+  for (const [i, { file, at, length }] of places.entries())
+    await output.write(i * 2 * MIB, [there({ file, at, length })], [{ source: sourceOf(file), at, length }]);
+  await output.close(3 * MIB);
+  expect(Buffer.compare(content(), Buffer.concat(places.map(there)))).toBe(0);
+});
+
+test("ranges that follow each other go as one write, up to 64 MiB, if they are large", async () => {
+  const writesOf = async (count: number, length: number): Promise<number> => {
+    const { stream, writes } = fakeStream();
+    const output = streamOutput(stream, "disk");
+    for (let i = 0; i < count; i++) {
+      const copied = [3, 1, 2, 0].map((n) => ({ source: sourceOf(i % 2), at: n * length, length }));
+      await output.write(i * 4 * length, [new Uint8Array(4 * length)], copied);
+    }
+    await output.close(count * 4 * length);
+    return writes();
+  };
+  expect(await writesOf(16, MIB)).toBe(1);
+  expect(await writesOf(17, MIB)).toBe(2);
+  expect(await writesOf(8, MIB - 512)).toBe(4); // as bytes, in pieces of 8 MiB
+});
+
+test("when a write of ranges fails, the file that has gone is named, and where", async () => {
+  const lost = { ...sourceOf(1), name: "gone", origin: { handle: new Gone([held[1] as Uint8Array<ArrayBuffer>]), at: 512 } };
+  const output = streamOutput(fakeStream(1, "NotReadableError").stream, "disk");
+  const copied = [
+    { source: sourceOf(0), at: 0, length: MIB },
+    { source: lost, at: 3 * MIB, length: MIB },
+  ];
+  await output.write(0, [new Uint8Array(2 * MIB)], copied);
+  await expect(output.close(2 * MIB)).rejects.toMatchObject({ reason: "file-changed", file: "gone", at: 3 * MIB + 512 });
 });

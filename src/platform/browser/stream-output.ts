@@ -1,6 +1,6 @@
 import { totalLength } from "../../core/bytes.ts";
 import type { Copied } from "../../core/ports.ts";
-import { failed, writeFailed } from "./write-failure.ts";
+import { type FileRange, failed, writeFailed } from "./write-failure.ts";
 
 /**
  * Writes go to the browser in pieces this large: it takes most of a millisecond for each, however small, and copies a large one faster
@@ -8,8 +8,9 @@ import { failed, writeFailed } from "./write-failure.ts";
  */
 const PIECE = 8 << 20;
 /** The browser copies ranges of files by itself; where they are smaller than this on average, their bytes are handed over instead. */
-const LEAST_SLICE = 1 << 20;
-const MOST_SLICES = 64 << 20;
+const LEAST_RANGE = 1 << 20;
+/** Bytes of all ranges of one write: it cannot be called off, and says nothing of how far it is. */
+const RANGES_BYTES = 64 << 20;
 
 /** A stream into a picked file, which gathers what is written one behind the other. */
 export interface StreamOutput {
@@ -18,18 +19,11 @@ export interface StreamOutput {
   close(size: number): Promise<void>;
 }
 
-interface Slice {
-  readonly name: string;
-  readonly file: Blob;
-  readonly at: number;
-  length: number;
-}
-
 export function streamOutput(stream: FileSystemWritableFileStream, name: string): StreamOutput {
   /** One is filled while the other is on its way; both are made when first needed. */
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   /** What is gathered and not on its way yet: ranges of files, or bytes in a piece; where it belongs, and how much it is. */
-  let slices: Slice[] = [];
+  let ranges: FileRange[] = [];
   let start = 0;
   let length = 0;
   let filling = 0;
@@ -37,8 +31,8 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
   let turn: Promise<void> = Promise.resolve();
 
   const gathered = (): Blob | Uint8Array<ArrayBuffer> => {
-    const ranges = slices.map(({ file, at, length: count }) => file.slice(at, at + count));
-    if (ranges.length > 0) return ranges.length === 1 ? (ranges[0] as Blob) : new Blob(ranges);
+    const blobs = ranges.map(({ file, at, length: count }) => file.slice(at, at + count));
+    if (blobs.length > 0) return blobs.length === 1 ? (blobs[0] as Blob) : new Blob(blobs);
     const piece = pieces[filling] as Uint8Array<ArrayBuffer>;
     filling = 1 - filling;
     // A part is copied out: one engine has ignored where a view ends.
@@ -48,29 +42,29 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
   const send = async (): Promise<void> => {
     await underWay;
     if (length === 0) return;
-    const source = slices[0]?.name ?? "";
     const data = gathered();
-    underWay = stream.write({ type: "write", position: start, data }).catch((cause) => writeFailed(name, data, source, cause));
+    const from = ranges;
+    underWay = stream.write({ type: "write", position: start, data }).catch((cause) => writeFailed(name, from, cause));
     underWay.catch(() => {}); // told to whoever comes next
     start += length;
     length = 0;
-    slices = [];
+    ranges = [];
   };
-  const takeSlices = async (at: number, given: readonly Slice[]): Promise<void> => {
-    const count = given.reduce((sum, slice) => sum + slice.length, 0);
-    if (slices.length === 0 || at !== start + length || length + count > MOST_SLICES) {
+  const takeRanges = async (at: number, count: number, given: readonly FileRange[]): Promise<void> => {
+    if (ranges.length === 0 || at !== start + length || length + count > RANGES_BYTES) {
       await send();
       start = at;
     }
-    for (const slice of given) {
-      const last = slices[slices.length - 1];
-      if (last !== undefined && last.file === slice.file && last.at + last.length === slice.at) last.length += slice.length;
-      else slices.push(slice);
+    for (const range of given) {
+      const last = ranges[ranges.length - 1];
+      if (last !== undefined && last.file === range.file && last.at + last.length === range.at)
+        ranges[ranges.length - 1] = { ...last, length: last.length + range.length };
+      else ranges.push(range);
     }
     length += count;
   };
   const take = async (at: number, bytes: Uint8Array): Promise<void> => {
-    if (slices.length > 0 || at !== start + length) {
+    if (ranges.length > 0 || at !== start + length) {
       await send();
       start = at;
     }
@@ -91,8 +85,9 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
   };
   return {
     write(at, parts, copied) {
-      const ranges = copied === undefined ? [] : slicesOf(copied);
-      if (ranges.length > 0 && totalLength(parts) >= LEAST_SLICE * ranges.length) return inTurn(() => takeSlices(at, ranges));
+      const count = totalLength(parts);
+      const given = copied === undefined ? [] : rangesOf(copied);
+      if (given.length > 0 && count >= LEAST_RANGE * given.length) return inTurn(() => takeRanges(at, count, given));
       return inTurn(async () => {
         let to = at;
         for (const bytes of parts) {
@@ -112,9 +107,9 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
 }
 
 /** Nothing when one of them does not stand in a file as it is. */
-function slicesOf(copied: readonly Copied[]): Slice[] {
-  const slices = copied.flatMap(({ source: { name, origin }, at, length }) =>
+function rangesOf(copied: readonly Copied[]): FileRange[] {
+  const ranges = copied.flatMap(({ source: { name, origin }, at, length }) =>
     origin?.handle instanceof Blob ? [{ name, file: origin.handle, at: origin.at + at, length }] : [],
   );
-  return slices.length === copied.length ? slices : [];
+  return ranges.length === copied.length ? ranges : [];
 }

@@ -24,12 +24,20 @@ export function failed(name: string): (cause: unknown) => never {
 const CUT_OFF = { bytes: "AbortError", range: "NotReadableError" } as const;
 const READ_AGAIN = 8 << 20;
 
-/** As `failed`, for a write of this data: a range of the file `source` that can still be read did not fail for want of reading it. */
-export async function writeFailed(name: string, data: Blob | Uint8Array, source: string, cause: unknown): Promise<never> {
-  const kind = data instanceof Blob ? "range" : "bytes";
+/** Bytes of a file that the browser was asked to write. */
+export interface FileRange {
+  readonly name: string;
+  readonly file: Blob;
+  readonly at: number;
+  readonly length: number;
+}
+
+/** As `failed`, for a write of bytes, or of these ranges: if they can still be read, it did not fail for want of reading them. */
+export async function writeFailed(name: string, ranges: readonly FileRange[], cause: unknown): Promise<never> {
+  const kind = ranges.length > 0 ? "range" : "bytes";
   if (!(cause instanceof DOMException && cause.name === CUT_OFF[kind])) return failed(name)(cause);
-  if (data instanceof Blob)
-    for (let at = 0; at < data.size; at += READ_AGAIN) await readBlob(data, source, at, Math.min(READ_AGAIN, data.size - at));
+  for (const { name: source, file, at, length } of ranges)
+    for (let done = 0; done < length; done += READ_AGAIN) await readBlob(file, source, at + done, Math.min(READ_AGAIN, length - done));
   throw new DiskError("io", `${name} cannot be written: the browser stopped taking data, as it does when the disk is full`, {
     file: name,
     reason: "disk-full",

@@ -17,17 +17,15 @@ export interface FileSource extends ByteSource {
 /** What tells that a path still leads to the same, unchanged file. */
 const FACTS = ["dev", "ino", "size", "mtimeMs", "ctimeMs"] as const;
 
-/** Of a file that this program wrote. */
-export interface Written {
-  /** What it will be called, and is called in errors. */
-  readonly name: string;
-  /** Where it may hold data; absent: anywhere. */
-  readonly ranges?: ((at: number, length: number) => Iterable<Range>) | undefined;
+interface OpenOptions {
+  /** What errors call it: a file that this program wrote is still under a temporary name. */
+  readonly name?: string;
+  /** Where it may hold data, for one that this program wrote; absent: anywhere. */
+  readonly ranges?: (at: number, length: number) => Iterable<Range>;
 }
 
 /** Opens a path; a folder or a device is refused. */
-export async function openFileSource(path: string, written: Written = { name: basename(path) }): Promise<FileSource> {
-  const { name, ranges } = written;
+export async function openFileSource(path: string, { name = basename(path), ranges }: OpenOptions = {}): Promise<FileSource> {
   const failed = (cause: NodeJS.ErrnoException): never => {
     throw new DiskError("io", `${name} cannot be opened: ${reasonOf(cause)}`, { file: name, cause });
   };
