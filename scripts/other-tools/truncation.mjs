@@ -52,7 +52,7 @@ async function salvage(lab, file, disk) {
   const done = await lab.must("spindle", ["convert", "--salvage", "-O", "raw", file, "saved.raw"]);
   const saved = lab.read("saved.raw");
   const kept = saved.findLastIndex((byte) => byte !== 0) + 1;
-  const listed = done.text.includes("1 ranges could not be read") && lab.exists("saved.raw.salvage.txt");
+  const listed = done.text.includes("1 range could not be read") && lab.exists("saved.raw.salvage.txt");
   holds(listed && kept > 0 && saved.subarray(0, kept).equals(disk.subarray(0, kept)), "spindle", done);
 }
 

@@ -344,6 +344,18 @@ describe("a folder", () => {
     expect(found.others).toEqual(["readme.txt", "empty.qcow2", "d-ctk.vmdk", "DiskDescriptor.xml"]);
   });
 
+  test("a disk in parts without a header of any format; logs and archives that are numbered are none", async () => {
+    const found = await find(
+      ...["disk.raw.001", "disk.raw.002", "image.000", "image.001", "image.002"].map((name) => raw(name)),
+      raw("log.001", 1000),
+      raw("notes.txt.001"),
+      raw("lone.002"),
+    );
+    expect(pathsOf(found)).toEqual([["disk.raw.001"], ["image.000"]]);
+    expect(found.members.map(({ volume }) => volume.files.length)).toEqual([2, 3]);
+    expect(found.others).toEqual(["log.001", "notes.txt.001", "lone.002"]);
+  });
+
   test("200 unrelated files are looked at once each, at their ends only", async () => {
     const files = Array.from({ length: 200 }, (_, i) => countingSource(memorySource(`f${i}.dat`, noise(1 << 18, i))));
     const found = await find(...files, qcow2Layer("t.qcow2", "b.qcow2"), qcow2Layer("b.qcow2", null));

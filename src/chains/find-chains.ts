@@ -137,7 +137,10 @@ async function openAll(files: readonly GivenFile[], members: Members, described:
     if (format === null || (format.id !== "raw" && format.wraps !== true)) await open(file);
     else if (format.id === "raw") plain.push(file);
   }
-  for (const file of plain) if (!members.parts.has(file) && isNamedLikeDisk((files[file] as GivenFile).source.name)) await open(file);
+  for (const file of plain) {
+    const { name, size } = (files[file] as GivenFile).source;
+    if (!members.parts.has(file) && isNamedLikeDisk(name, size)) await open(file);
+  }
   return failed;
 }
 

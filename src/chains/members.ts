@@ -1,4 +1,5 @@
 import { DiskError } from "../core/errors.ts";
+import { isFirstPart } from "../core/file-name.ts";
 import type { ByteSource, DiskFormat, OpenContext, ResolveFile, Volume } from "../core/model.ts";
 import { DISK_FORMATS, detectFormat, formatById, openImage } from "../formats/registry.ts";
 import type { GivenFile, GivenFiles } from "./given-files.ts";
@@ -104,9 +105,16 @@ const PROMISES = new Set(
 const RAW = new Set(formatById("raw").extensions);
 const extensionOf = (name: string): string => /\.([^.]+)$/.exec(name)?.[1]?.toLowerCase() ?? "";
 
+const SECTOR = 512;
+
 /** Whether a file without any format's header is likely a disk, or was meant to be: by its name. */
-export function isNamedLikeDisk(name: string): boolean {
+export function isNamedLikeDisk(name: string, size: number): boolean {
   const extension = extensionOf(name);
+  if (isFirstPart(name)) {
+    const whole = name.slice(0, -extension.length - 1);
+    // Imaging programs call the parts of a disk NAME.001; logs are called so too, but seldom fill sectors.
+    return extensionOf(whole) === "" ? size % SECTOR === 0 : isNamedLikeDisk(whole, size);
+  }
   // The list of changed blocks that VMware keeps beside a disk.
   return RAW.has(extension) || (PROMISES.has(extension) && !/-ctk\.vmdk$/i.test(name));
 }

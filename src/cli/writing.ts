@@ -170,5 +170,6 @@ async function writeReport(path: string, text: string, count: number, session: S
     const file = basename(path);
     throw new DiskError("io", `the target is written, but not the list of what was lost, ${file}: ${reasonOf(cause)}`, { file, cause });
   });
-  session.warn(`${count} ranges could not be read and are zero in the target; listed in ${basename(path)}`);
+  const ranges = count === 1 ? "1 range could not be read and is" : `${count} ranges could not be read and are`;
+  session.warn(`${ranges} zero in the target; listed in ${basename(path)}`);
 }

@@ -1,8 +1,9 @@
 import { DiskError } from "../../core/errors.ts";
+import { isFirstPart } from "../../core/file-name.ts";
 import type { ByteSource, DiskFormat, Extent, FormatContext, Note, Volume } from "../../core/model.ts";
 import type { ImageWriter, TargetSpec } from "../../core/target.ts";
 import { createGzip } from "./gzip-writer.ts";
-import { findParts, isFirstPart } from "./parts.ts";
+import { findParts } from "./parts.ts";
 import { createZstd } from "./zstd-writer.ts";
 
 const SECTOR = 512;

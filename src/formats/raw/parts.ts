@@ -23,9 +23,6 @@ function nextName(name: string): string | null {
   return null;
 }
 
-/** Whether a file is named like the first part of a split disk. */
-export const isFirstPart = (name: string): boolean => /\.(0{2,4}[01]|a{2,4})$/.test(name);
-
 /** The parts of a split disk from its first one on, as far as they were given: their bytes follow one another. */
 export async function findParts(first: ByteSource, resolve: ResolveFile): Promise<readonly ByteSource[]> {
   const parts = [first];
