@@ -117,7 +117,9 @@ describe("when something goes wrong", () => {
 
   test("a written byte that changed is found by the verification, and nothing is committed", async () => {
     const tamper = ([file]: readonly SparseFile[]): void => file?.write(7 << 20, new Uint8Array([1, 2, 3]));
-    await expect(convert(await openRaw(disk), requestFor("raw"), 2, never, tamper)).rejects.toThrow(/differs from the source/);
+    await expect(convert(await openRaw(disk), requestFor("raw"), 2, never, tamper)).rejects.toThrow(
+      /differs from what was read, between disk offsets 0 and \d+: .* source was changed/,
+    );
   });
 
   test("an abort in mid-job ends it and aborts the sink", async () => {

@@ -63,11 +63,9 @@ export async function verifyImage(
   const region = digest.firstDifference(expected.digest);
   if (region !== null) {
     const guest = { start: region, length: Math.min(REGION, disk.size - region) };
-    throw new DiskError(
-      "io",
-      `${main.name}: what was written differs from the source between disk offsets ${region} and ${region + guest.length}`,
-      { file: main.name, guest },
-    );
+    const where = `between disk offsets ${region} and ${region + guest.length}`;
+    const why = "the drive did not keep it as it was, or the source was changed meanwhile";
+    throw new DiskError("io", `${main.name}: what was written differs from what was read, ${where}: ${why}`, { file: main.name, guest });
   }
 }
 
