@@ -1,6 +1,6 @@
 import { totalLength } from "../../core/bytes.ts";
 import type { Copied } from "../../core/ports.ts";
-import { type FileRange, failed, writeFailed } from "./write-failure.ts";
+import { type BlobRange, failed, writeFailed } from "./write-failure.ts";
 
 /**
  * Writes go to the browser in pieces this large: it takes most of a millisecond for each, however small, and copies a large one faster
@@ -23,7 +23,7 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
   /** One is filled while the other is on its way; both are made when first needed. */
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   /** What is gathered and not on its way yet: ranges of files, or bytes in a piece; where it belongs, and how much it is. */
-  let ranges: FileRange[] = [];
+  let ranges: BlobRange[] = [];
   let start = 0;
   let length = 0;
   let filling = 0;
@@ -50,7 +50,7 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
     length = 0;
     ranges = [];
   };
-  const takeRanges = async (at: number, count: number, given: readonly FileRange[]): Promise<void> => {
+  const takeRanges = async (at: number, count: number, given: readonly BlobRange[]): Promise<void> => {
     if (ranges.length === 0 || at !== start + length || length + count > RANGES_BYTES) {
       await send();
       start = at;
@@ -107,7 +107,7 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
 }
 
 /** Nothing when one of them does not stand in a file as it is. */
-function rangesOf(copied: readonly Copied[]): FileRange[] {
+function rangesOf(copied: readonly Copied[]): BlobRange[] {
   const ranges = copied.flatMap(({ source: { name, origin }, at, length }) =>
     origin?.handle instanceof Blob ? [{ name, file: origin.handle, at: origin.at + at, length }] : [],
   );

@@ -25,7 +25,7 @@ const CUT_OFF = { bytes: "AbortError", range: "NotReadableError" } as const;
 const READ_AGAIN = 8 << 20;
 
 /** Bytes of a file that the browser was asked to write. */
-export interface FileRange {
+export interface BlobRange {
   readonly name: string;
   readonly file: Blob;
   readonly at: number;
@@ -33,7 +33,7 @@ export interface FileRange {
 }
 
 /** As `failed`, for a write of bytes, or of these ranges: if they can still be read, it did not fail for want of reading them. */
-export async function writeFailed(name: string, ranges: readonly FileRange[], cause: unknown): Promise<never> {
+export async function writeFailed(name: string, ranges: readonly BlobRange[], cause: unknown): Promise<never> {
   const kind = ranges.length > 0 ? "range" : "bytes";
   if (!(cause instanceof DOMException && cause.name === CUT_OFF[kind])) return failed(name)(cause);
   for (const { name: source, file, at, length } of ranges)
