@@ -62,11 +62,7 @@ export function writeEncrypted(raw: string, path: string, passphrase: string, ba
   const over = base === undefined ? [] : ["-B", base, "-F", "qcow2"];
   const key = ["--object", `secret,id=key,data=${passphrase}`];
   const options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10";
-  const make = () => tool("qemu-img").run(["convert", ...key, ...over, "-O", "qcow2", "-o", options, raw, path]);
-  // It measures the processor first, and on a busy machine sometimes refuses to believe its own clock.
-  let made = make();
-  for (let i = 0; i < 9 && made.stderr.includes("Unable to get accurate CPU usage"); i++) made = make();
-  if (made.status !== 0) throw new Error(made.stderr);
+  tool("qemu-img").must(["convert", ...key, ...over, "-O", "qcow2", "-o", options, raw, path]);
 }
 
 /** A qcow2 of a raw disk in which two used clusters are counted as free and one free cluster as used; its data is whole. */
