@@ -188,14 +188,12 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
   try {
     const hashed = plan.request.verify || target.contentIds === true;
     const written = await writeImage(plan, target.create(plan.spec, ports.compute), hashed, sink, ports, report, signal);
-    report({ phase: "finish", done: 0, total: written.logicalBytes, position: plan.disk.size });
-    const files = await sink.close(written.sizes, signal);
+    const [files, blake3] = await closeAndHash(plan, written, sink, ports.pool, report, signal);
     const wrapping = target.readsAs?.(plan.spec.options) ?? null;
     const { format, over } = plan.request;
     const changes = over && { over, within: () => changedUnits(plan.disk, over, written.unit, plan.request.salvage, signal) };
     const expected = { format, wrapping, size: plan.disk.size, digest: written.digest, changes };
     if (plan.request.verify) await verifyImage(files, expected, ports.compute, ports.pool, report, signal);
-    const blake3 = written.hash === null ? null : await finishHash(written.hash, plan.disk, ports.pool, report, signal);
     const base = target.overBase === undefined ? null : baseOf(await openWritten(files, expected, ports.compute), plan.request.name);
     await sink.commit();
     return {
@@ -212,6 +210,40 @@ export async function runConvert(plan: ConvertPlan, ports: ConvertPorts, report:
     await sink.abort(error).catch(() => {}); // what went wrong first is what the user has to know
     throw error;
   }
+}
+
+/**
+ * Closes the output, and has the workers hash the rest of the disk meanwhile: a browser takes seconds for each gigabyte that it closes,
+ * and leaves the processor idle. No more is hashed for an output that cannot be closed.
+ */
+async function closeAndHash(
+  plan: ConvertPlan,
+  written: Written,
+  sink: Pick<ImageSink, "close">,
+  pool: BlockPool,
+  report: Report,
+  signal: AbortSignal,
+): Promise<readonly [files: readonly ByteSource[], blake3: Uint8Array | null]> {
+  report({ phase: "finish", done: 0, total: written.logicalBytes, position: plan.disk.size });
+  const { hash, sizes } = written;
+  let closed: boolean | Error = false;
+  const closing = sink.close(sizes, signal).then(
+    (files) => {
+      closed = true;
+      return files;
+    },
+    (error: Error) => {
+      closed = error;
+      throw error;
+    },
+  );
+  const onHashed: Report = (step) => {
+    if (closed instanceof Error) throw closed;
+    if (closed) report(step);
+  };
+  const hashing = hash === null ? null : finishHash(hash, plan.disk, pool, onHashed, signal);
+  hashing?.catch(() => {}); // told when the output has closed
+  return [await closing, await hashing];
 }
 
 /** Does all of it but the writing: the sizes that the files would have, exactly. */

@@ -220,5 +220,5 @@ export function fillOf(job: ReadonlySignal<Job | null>): Fill | null {
   const progress = current.progress.value;
   if (progress === null) return { phase: "read", position: 0 };
   if (progress.phase === "read" || progress.phase === "source") return { phase: "read", position: progress.position };
-  return { phase: "verify", position: progress.phase === "finish" ? 0 : progress.position };
+  return { phase: "verify", position: progress.phase === "verify" ? progress.position : 0 };
 }
