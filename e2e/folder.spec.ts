@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { type BrowserContext, chromium, type Page } from "@playwright/test";
@@ -32,7 +32,7 @@ test.afterAll(() => {
   for (const program of started.reverse()) program.kill();
 });
 
-/** Runs in the page: pickers are windows of the system; the stand-ins give the folder that was dropped, and files in it. */
+/** Runs in the page: pickers are windows of the system; the stand-ins give the folder that was dropped first, and files in it. */
 function chooseDroppedFolder(): void {
   const host = globalThis as unknown as Record<string, unknown>;
   addEventListener(
@@ -42,7 +42,7 @@ function chooseDroppedFolder(): void {
       const asked = item as unknown as { getAsFileSystemHandle(): Promise<FileSystemHandle> };
       host["droppedFolder"] = asked.getAsFileSystemHandle();
     },
-    { capture: true },
+    { capture: true, once: true },
   );
   host["showDirectoryPicker"] = () => host["droppedFolder"];
   host["showSaveFilePicker"] = async ({ suggestedName }: { suggestedName: string }) =>
@@ -135,6 +135,24 @@ test("a real folder: nothing stands under a final name before it is verified", a
       const whole = statSync(join(place, "web.vdi")).size;
       expect([...sizes].filter((size) => size !== 0 && size !== whole)).toEqual([]);
       requireIdentical(raw, "raw", join(place, "web.vdi"), "vdi");
+      await opened.getByRole("button", { name: "Back to the settings" }).click();
+    });
+
+    await test.step("while a file is being closed, the next one is written", async () => {
+      await drop(page, raw);
+      const other = card(page, "web.raw");
+      await chooseTarget(other, "qed");
+      await chooseTarget(opened, "vhdx");
+      const seen = await watchWhile(place, async () => {
+        await opened.getByRole("button", { name: "Convert to VHDX…" }).click();
+        await other.getByRole("button", { name: "Convert to QED…" }).click();
+        await Promise.all([waitVerified(opened), waitVerified(other)]);
+      });
+      expect(seen.some((names) => names.includes("web.vhdx.crswap") && names.includes("web.qed.crswap"))).toBe(true);
+      for (const format of ["vhdx", "qed"]) {
+        requireIdentical(raw, "raw", join(place, `web.${format}`), format);
+        rmSync(join(place, `web.${format}`));
+      }
       await opened.getByRole("button", { name: "Back to the settings" }).click();
     });
 

@@ -30,7 +30,7 @@ function Running({ job }: { readonly job: Job }) {
         {job.request.name}
       </h3>
       <Steps phase={phase} waiting={state === "waiting"} closes={job.place.kind !== "private"} />
-      {state === "waiting" && <p>Waits for the conversion before it.</p>}
+      {state === "waiting" && <p>Waits for the conversions before it.</p>}
       {state === "stopping" && <p>Stopping: the partial file is being removed.</p>}
       {state === "running" && progress === null && <p>Starting…</p>}
       {state === "running" && progress !== null && (phase === "finish" ? <Closing job={job} /> : <Moving job={job} />)}

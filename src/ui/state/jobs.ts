@@ -1,7 +1,7 @@
 import { computed, signal } from "@preact/signals";
 import { jobLockName, withJobLock } from "../../platform/window/job-locks.ts";
 import { dropJobRecord, type JobRecord, keepJobRecord } from "../../platform/window/job-records.ts";
-import { removeIfEmpty } from "../../platform/window/permissions.ts";
+import { isSame, removeIfEmpty } from "../../platform/window/permissions.ts";
 import type { ConvertRequest, OutputPlace, PlanCard, Progress } from "../../workers/engine-api.ts";
 import { percent } from "../quantities.ts";
 import { announce } from "./announcements.ts";
@@ -9,14 +9,17 @@ import { engine, nextJobNumber } from "./engine.ts";
 import { type Entry, isBusy, type Job, makeJob } from "./entry.ts";
 import { isAbort } from "./failures.ts";
 import { leaveOutputs, takeOutputs } from "./outputs.ts";
+import { createTurns } from "./turns.ts";
 
-/** Jobs that wait or run, in order; one runs at a time. */
+/** Jobs that wait or run, in order. */
 const queue = signal<readonly Job[]>([]);
 
 export const working = computed(() => queue.value.length > 0);
 export const currentJob = computed(() => queue.value.find((job) => job.state.value !== "waiting") ?? null);
 
-let tail: Promise<void> = Promise.resolve();
+/** The browser closes several files in little more time than the largest of them; each job that reads its file back takes memory. */
+const MOST_AT_WORK = 3;
+const turns = createTurns<Job>(MOST_AT_WORK, writeTheSame);
 
 /** The same conversion of the same file is at work in another tab. */
 export class TakenError extends Error {
@@ -33,17 +36,31 @@ export function startJob(entry: Entry, request: ConvertRequest, plan: PlanCard, 
   const job = makeJob(nextJobNumber(), entry, request, plan, place);
   entry.job.value = job;
   queue.value = [...queue.value, job];
-  tail = tail.then(() => perform(job));
-  return tail;
+  return turns.take(job, (passOn) => perform(job, passOn));
 }
 
-async function perform(job: Job): Promise<void> {
-  const { entry, request } = job;
+/** Whether one of two jobs would overwrite what the other has written, or is the same work. */
+async function writeTheSame(job: Job, other: Job): Promise<boolean> {
+  if (lockOf(job) === lockOf(other)) return true;
+  const [a, b] = [job.place, other.place];
+  if (a.kind === "private" || b.kind === "private") return false;
+  const names = new Set(namesOf(other));
+  if (!namesOf(job).some((name) => names.has(name))) return false;
+  return a.kind !== b.kind || isSame(a.handle, b.handle).catch(() => true);
+}
+
+/** In lower case: to some file systems that is the same name. */
+const namesOf = ({ place, plan, request }: Job): readonly string[] =>
+  (place.kind === "file" ? [request.name] : plan.files).map((name) => name.toLowerCase());
+
+const lockOf = ({ entry, request }: Job): string => jobLockName(entry.given.value.file, request.preset ?? request.format);
+
+async function perform(job: Job, passOn: () => void): Promise<void> {
   try {
     // Cancelled while it waited.
     if (job.state.value !== "waiting") return;
-    const lock = jobLockName(entry.given.value.file, request.preset ?? request.format);
-    if (!(await withJobLock(lock, () => run(job, lock)))) throw new TakenError("another tab converts this file");
+    const lock = lockOf(job);
+    if (!(await withJobLock(lock, () => run(job, lock, passOn)))) throw new TakenError("another tab converts this file");
   } catch (failure) {
     await fail(job, failure);
   } finally {
@@ -51,7 +68,8 @@ async function perform(job: Job): Promise<void> {
   }
 }
 
-async function run(job: Job, lock: string): Promise<void> {
+async function run(job: Job, lock: string, passOn: () => void): Promise<void> {
+  const { request } = job;
   const record = recordOf(job, lock);
   job.state.value = "running";
   job.startedAt.value = Date.now();
@@ -68,6 +86,8 @@ async function run(job: Job, lock: string): Promise<void> {
         announce(`${phaseText(progress.phase)}.`);
       }
       job.progress.value = progress;
+      // While the browser closes a file the drive and the processor are free for the next. A chain writes more files after its first.
+      if (progress.phase === "finish" && job.place.kind !== "private" && request.keepLayers !== true) passOn();
       const done = Math.floor(percent(progress.done, progress.total) / 10);
       if (done <= tenth || progress.phase === "finish") return;
       tenth = done;
