@@ -104,10 +104,31 @@ async function measure(session, conversion, place, { input, folder, picked, pair
   };
 }
 
-/** Rows of the table; kinds of handle that cannot be had here are told through `say` and left out. */
+/** Picked files that hold the input between them, closed one after another and all at once, in turns. */
+async function measureClosing({ page }, { input, pairs }) {
+  await page.locator("input").setInputFiles(input);
+  const ways = [
+    [1, true],
+    [4, false],
+    [4, true],
+  ].map(([count, together]) => ({ count, together, seconds: [] }));
+  for (let i = 0; i <= pairs; i++)
+    for (const { count, together, seconds: taken } of ways) {
+      execFileSync("sync");
+      const took = await page.evaluate(([files, atOnce]) => globalThis.bench.close(files, atOnce), [count, together]);
+      if (i > 0) taken.push(took);
+    }
+  return ways;
+}
+
+/**
+ * Rows of the table, and `closing`, null without picked files or with `only`; kinds of handle that cannot be had here are told through
+ * `say` and left out.
+ */
 export async function benchPage({ input, pairs = 5, only = "", kinds = ["private", "picked"], say = console.log }) {
   const folder = mkdtempSync(join(tmpdir(), "spindle-bench-page-"));
   const rows = [];
+  let closing = null;
   let session = null;
   let server = null;
   try {
@@ -127,12 +148,17 @@ export async function benchPage({ input, pairs = 5, only = "", kinds = ["private
         say(line(row));
         rows.push(row);
       }
+    if (kinds.includes("picked") && absent.length === 0 && "closing".includes(only)) {
+      closing = await measureClosing(session, { input, pairs });
+      for (const { count, together, seconds: taken } of closing)
+        say(`closing ${count} picked file${count === 1 ? "" : together ? "s, all at once" : "s, one after another"}: ${seconds(taken)}`);
+    }
   } finally {
     await session?.end();
     server?.close();
     rmSync(folder, { recursive: true, force: true });
   }
-  return rows;
+  return { rows, closing };
 }
 
 /** What is measured of the built page itself, told through `say`. */

@@ -108,12 +108,12 @@ ${table(
 \`npm run bench -- --only=kernels\` · ${setting(machine)}`;
 }
 
-function page({ machine, pairs, results: { mib, rows, loads, tasks, processor, counted, whole } }) {
+function page({ machine, pairs, results: { mib, rows, closing: closings, loads, tasks, processor, counted, whole } }) {
   const closing = ({ handle, close, floorClose }) =>
     handle === "picked" ? `${spread(close).median.toFixed(2)} / ${spread(floorClose).median.toFixed(2)}` : "";
   return `## The page in Chromium
 
-The first ${mib} MiB of the input, on a drive; ${pairs} pairs. The floor is what the browser takes to read and write as many bytes in the best way through the same kind of handle, with nothing computed. Spindle looks through every block for zeros, but hashes nothing and reads nothing back here; a VMDK is hashed, because its content ID is made of the whole disk. Closing a picked file stands apart (Spindle's, the floor's): the browser hashes the whole file then, whoever wrote it. \`download\`: saving the private file as a download takes so much more, and as much space again. Where the processor is the limit there is no target against the floor; the share of all cores that was busy is what counts. Every output was compared with its source by \`qemu-img compare\`.
+${mib === 2048 ? "The input" : `The first ${mib} MiB of the input`}, read from memory, written to a drive; ${pairs} pairs. The floor is what the browser takes to read and write as many bytes in the best way through the same kind of handle, with nothing computed. Spindle looks through every block for zeros, but hashes nothing and reads nothing back here; a VMDK is hashed, because its content ID is made of the whole disk. Closing a picked file stands apart (Spindle's, the floor's): the browser hashes the whole file then, whoever wrote it. \`download\`: saving the private file as a download takes so much more, and as much space again. Where the processor is the limit there is no target against the floor; the share of all cores that was busy is what counts. Every output was compared with its source by \`qemu-img compare\`.
 
 ${table(
   ["conversion", "handle", "Spindle, s", "floor, s", "ratio", "target", "cores busy", "close, s", "download, s"],
@@ -130,9 +130,18 @@ ${table(
   ]),
 )}
 
-The built page: first load until “Open files” answers, nothing cached, main thread slowed down 4 ×: ${seconds(loads)} s (target: ≤ 1 s). While it converts (deflate, read back): ${tasks.length === 0 ? "no task of the main thread took over 50 ms" : `tasks of the main thread over 50 ms by the clock: ${tasks.map((ms) => `${ms.toFixed(0)} ms`).join(", ")}`}, the most processor time of one was ${processor.toFixed(1)} ms; memory at most ${counted.toFixed(0)} MiB as the browser counts it, ${whole.toFixed(0)} MiB in the page's process.
+${closings === null ? "" : `${closingText(closings)}\n\n`}The built page: first load until “Open files” answers, nothing cached, main thread slowed down 4 ×: ${seconds(loads)} s (target: ≤ 1 s). While it converts (deflate, read back): ${tasks.length === 0 ? "no task of the main thread took over 50 ms" : `tasks of the main thread over 50 ms by the clock: ${tasks.map((ms) => `${ms.toFixed(0)} ms`).join(", ")}`}, the most processor time of one was ${processor.toFixed(1)} ms; memory at most ${counted.toFixed(0)} MiB as the browser counts it, ${whole.toFixed(0)} MiB in the page's process.
 
 \`npm run bench -- --only=page\` · ${setting(machine)}`;
+}
+
+/** What several files cost to close. */
+function closingText(ways) {
+  const told = ways.map(
+    ({ count, together, seconds: taken }) =>
+      `${count === 1 ? "as one file" : `as ${count} files ${together ? "all at once" : "one after another"}`} ${seconds(taken)} s`,
+  );
+  return `Closing the same bytes as picked files: ${told.join(", ")}.`;
 }
 
 /** The README's table: conversions in the terminal, as seconds and as a ratio. */

@@ -1,6 +1,7 @@
 /**
- * `npm run bench [-- --only=terminal,growth,scaling,kernels,page --pairs=5 --folder=DIR --input=FILE]`: all benches, and docs/benchmarks.md
- * from what they printed. Parts that are not run keep their numbers of the last time, with their date. Let nothing else run meanwhile.
+ * `npm run bench [-- --only=terminal,growth,scaling,kernels,page --pairs=5 --folder=DIR --input=FILE --page-mib=2048]`: all benches, and
+ * docs/benchmarks.md from what they printed. Parts that are not run keep their numbers of the last time, with their date. Let nothing
+ * else run meanwhile.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,15 +18,13 @@ const PARTS = {
   page: benchWholePage,
 };
 
-/** A picked file costs the browser some 8 seconds a GiB to close, whoever writes it: a part of the input says as much. */
-const PAGE_MIB = 512;
-
-async function benchWholePage({ input, folder, pairs }) {
+/** A picked file costs the browser some 10 seconds a GiB to close, whoever writes it: `--page-mib=512` is a shorter look. */
+async function benchWholePage({ input, folder, pairs, pageMib: mib }) {
   const { benchBuiltPage, benchPage } = await import("./page.mjs");
-  const part = join(folder, `input-${PAGE_MIB}M.raw`);
-  execFileSync("dd", [`if=${input}`, `of=${part}`, "bs=1M", `count=${PAGE_MIB}`, "conv=sparse", "status=none"]);
+  const part = join(folder, `input-${mib}M.raw`);
+  execFileSync("dd", [`if=${input}`, `of=${part}`, "bs=1M", `count=${mib}`, "conv=sparse", "status=none"]);
   try {
-    return { mib: PAGE_MIB, rows: await benchPage({ input: part, pairs }), ...(await benchBuiltPage({ input: part })) };
+    return { mib, ...(await benchPage({ input: part, pairs })), ...(await benchBuiltPage({ input: part })) };
   } finally {
     rmSync(part);
   }
@@ -38,7 +37,13 @@ const only = given.only?.split(",") ?? Object.keys(PARTS);
 const unknown = only.filter((name) => !(name in PARTS));
 if (unknown.length > 0) throw new Error(`--only=${unknown.join(",")}: the parts are ${Object.keys(PARTS).join(", ")}`);
 const folder = benchFolder(given);
-const setting = { pairs: Number(given.pairs ?? 5), runs: Number(given.runs ?? 3), folder, input: readyInput(given, folder) };
+const setting = {
+  pairs: Number(given.pairs ?? 5),
+  runs: Number(given.runs ?? 3),
+  pageMib: Number(given["page-mib"] ?? 2048),
+  folder,
+  input: readyInput(given, folder),
+};
 
 const firstLine = (command, ...words) => {
   try {

@@ -33,6 +33,23 @@ const bench = {
   },
   convert: (target: Target, name: string, place: Place): Promise<Run> => remote.convert(source(), target, name, at(place)),
   floor: (load: Load, name: string, place: Place): Promise<Run> => remote.floor(source(), load, name, at(place)),
+  /** Seconds of closing `count` picked files that hold the source between them, all at once or one after another. */
+  async close(count: number, together: boolean): Promise<number> {
+    const place = at("picked") as FileSystemDirectoryHandle;
+    const part = source().size / count;
+    const streams: FileSystemWritableFileStream[] = [];
+    for (let i = 0; i < count; i++) {
+      const stream = await (await place.getFileHandle(`part-${i}`, { create: true })).createWritable();
+      await stream.write(source().slice(i * part, (i + 1) * part));
+      streams.push(stream);
+    }
+    const started = performance.now();
+    if (together) await Promise.all(streams.map((stream) => stream.close()));
+    else for (const stream of streams) await stream.close();
+    const seconds = (performance.now() - started) / 1000;
+    for (let i = 0; i < count; i++) await place.removeEntry(`part-${i}`);
+    return seconds;
+  },
   sha256: (name: string): Promise<string> => remote.sha256(name),
   remove: (name: string, place: Place): Promise<void> => remote.remove(name, at(place)),
   async download(name: string): Promise<void> {
