@@ -130,7 +130,7 @@ ${table(
   ]),
 )}
 
-${closings === null ? "" : `${closingText(closings)}\n\n`}The built page: first load until “Open files” answers, nothing cached, main thread slowed down 4 ×: ${seconds(loads)} s (target: ≤ 1 s). While it converts (deflate, read back): ${tasks.length === 0 ? "no task of the main thread took over 50 ms" : `tasks of the main thread over 50 ms by the clock: ${tasks.map((ms) => `${ms.toFixed(0)} ms`).join(", ")}`}, the most processor time of one was ${processor.toFixed(1)} ms; memory at most ${counted.toFixed(0)} MiB as the browser counts it, ${whole.toFixed(0)} MiB in the page's process.
+${closings == null ? "" : `${closingText(closings)}\n\n`}The built page: first load until “Open files” answers, nothing cached, main thread slowed down 4 ×: ${seconds(loads)} s (target: ≤ 1 s). While it converts (deflate, read back): ${tasks.length === 0 ? "no task of the main thread took over 50 ms" : `tasks of the main thread over 50 ms by the clock: ${tasks.map((ms) => `${ms.toFixed(0)} ms`).join(", ")}`}, the most processor time of one was ${processor.toFixed(1)} ms; memory at most ${counted.toFixed(0)} MiB as the browser counts it, ${whole.toFixed(0)} MiB in the page's process.
 
 \`npm run bench -- --only=page\` · ${setting(machine)}`;
 }

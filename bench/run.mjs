@@ -18,7 +18,7 @@ const PARTS = {
   page: benchWholePage,
 };
 
-/** A picked file costs the browser some 10 seconds a GiB to close, whoever writes it: `--page-mib=512` is a shorter look. */
+/** A picked file costs the browser some ten seconds a GiB to close, whoever writes it: `--page-mib=512` is a shorter look. */
 async function benchWholePage({ input, folder, pairs, pageMib: mib }) {
   const { benchBuiltPage, benchPage } = await import("./page.mjs");
   const part = join(folder, `input-${mib}M.raw`);

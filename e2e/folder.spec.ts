@@ -156,6 +156,26 @@ test("a real folder: nothing stands under a final name before it is verified", a
       await opened.getByRole("button", { name: "Back to the settings" }).click();
     });
 
+    await test.step("what was given up while it closed does no harm to what is written to the same file next", async () => {
+      const [big, small] = [join(folder, "web.dd"), join(folder, "web.img")];
+      writeNoise(big, 384);
+      writeNoise(small, 1);
+      await drop(page, big);
+      await drop(page, small);
+      const [large, next] = [card(page, "web.dd"), card(page, "web.img")];
+      await chooseTarget(large, "qed");
+      await chooseTarget(next, "qed");
+      await large.getByRole("button", { name: "Convert to QED…" }).click();
+      await expect(large.getByText("The browser is closing the file.")).toBeVisible();
+      await large.getByRole("button", { name: "Cancel Esc" }).click();
+      await next.getByRole("button", { name: "Convert to QED…" }).click();
+      await waitVerified(next);
+      await expect(large.getByRole("heading", { name: "Cancelled" })).toBeVisible();
+      await wait(8000); // more than the browser takes to close the large file
+      requireIdentical(small, "raw", join(place, "web.qed"), "qed");
+      rmSync(join(place, "web.qed"));
+    });
+
     await test.step("cancelled, nothing is left", async () => {
       await chooseTarget(opened, "qcow2", { Compression: "deflate" });
       await opened.getByRole("button", { name: "Convert to qcow2…" }).click();

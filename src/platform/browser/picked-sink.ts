@@ -4,11 +4,16 @@ import { fileSource } from "./file-source.ts";
 import { type StreamOutput, streamOutput } from "./stream-output.ts";
 import { failed } from "./write-failure.ts";
 
+/** Outputs that were given up while they closed: the browser puts them in place all the same, and then they are removed. */
+const givenUp = new Set<{ readonly handle: FileSystemFileHandle; readonly gone: Promise<void> }>();
+
 /**
  * A file that the user picked. The browser writes into a hidden copy and puts it in place when the stream closes,
  * so before `close` nothing is under the final name; a file that fails its verification is removed again.
+ * The same file can be written again when what was given up before has gone.
  */
 export async function createFileSink(handle: FileSystemFileHandle): Promise<ImageSink> {
+  for (const earlier of [...givenUp]) if (await handle.isSameEntry(earlier.handle)) await earlier.gone;
   const stream = await handle.createWritable().catch(failed(handle.name));
   const output = streamOutput(stream, handle.name);
   let closing: Promise<void> | null = null;
@@ -21,10 +26,15 @@ export async function createFileSink(handle: FileSystemFileHandle): Promise<Imag
     },
     async commit() {},
     async abort(reason) {
-      if (closing === null)
+      if (closing === null) {
         await stream.abort(reason).catch(() => {}); // already errored: nothing was put in place
+        return;
+      }
       // Closing cannot be called off; the file goes as soon as it is there, and the job need not wait for that.
-      else void closing.then(() => handle.remove()).catch(() => {}); // closing failed: nothing was put in place
+      const gone = closing.then(() => handle.remove()).catch(() => {}); // closing failed: nothing was put in place
+      const one = { handle, gone };
+      givenUp.add(one);
+      void gone.then(() => givenUp.delete(one));
     },
   };
 }

@@ -101,6 +101,7 @@ export function streamOutput(stream: FileSystemWritableFileStream, name: string)
         await send();
         await underWay;
         await stream.truncate(size).catch(failed(name));
+        pieces.length = 0;
         await stream.close().catch(failed(name));
       }),
   };

@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import type { Job } from "./entry.ts";
-import { cancelJob, currentJob } from "./jobs.ts";
+import { cancelJob, currentJob, jobsAtWork } from "./jobs.ts";
 
 /** Work younger than this is stopped without a question. */
 const QUESTION_AFTER = 10_000;
@@ -16,5 +16,8 @@ export function askToCancel(job: Job): void {
 
 export function askToCancelCurrent(): void {
   const job = currentJob.value;
-  if (job !== null && job.state.value === "running") askToCancel(job);
+  if (job === null || job.state.value !== "running") return;
+  // Of several, the user may have meant another.
+  if (jobsAtWork.value.length > 1) cancelQuestion.value = job;
+  else askToCancel(job);
 }

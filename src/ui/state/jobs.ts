@@ -1,13 +1,14 @@
 import { computed, signal } from "@preact/signals";
-import { jobLockName, withJobLock } from "../../platform/window/job-locks.ts";
+import { withJobLock } from "../../platform/window/job-locks.ts";
 import { dropJobRecord, type JobRecord, keepJobRecord } from "../../platform/window/job-records.ts";
-import { isSame, removeIfEmpty } from "../../platform/window/permissions.ts";
+import { removeIfEmpty } from "../../platform/window/permissions.ts";
 import type { ConvertRequest, OutputPlace, PlanCard, Progress } from "../../workers/engine-api.ts";
 import { percent } from "../quantities.ts";
 import { announce } from "./announcements.ts";
 import { engine, nextJobNumber } from "./engine.ts";
 import { type Entry, isBusy, type Job, makeJob } from "./entry.ts";
 import { isAbort } from "./failures.ts";
+import { areInTheWay, lockOf } from "./in-the-way.ts";
 import { leaveOutputs, takeOutputs } from "./outputs.ts";
 import { createTurns } from "./turns.ts";
 
@@ -15,11 +16,15 @@ import { createTurns } from "./turns.ts";
 const queue = signal<readonly Job[]>([]);
 
 export const working = computed(() => queue.value.length > 0);
-export const currentJob = computed(() => queue.value.find((job) => job.state.value !== "waiting") ?? null);
+export const jobsAtWork = computed(() => queue.value.filter((job) => job.state.value !== "waiting"));
+/** The one that reads and writes, while others close or verify. */
+export const currentJob = computed(
+  () => jobsAtWork.value.findLast((job) => job.progress.value?.phase !== "finish") ?? jobsAtWork.value[0] ?? null,
+);
 
 /** The browser closes several files in little more time than the largest of them; each job that reads its file back takes memory. */
 const MOST_AT_WORK = 3;
-const turns = createTurns<Job>(MOST_AT_WORK, writeTheSame);
+const turns = createTurns<Job>(MOST_AT_WORK, areInTheWay);
 
 /** The same conversion of the same file is at work in another tab. */
 export class TakenError extends Error {
@@ -39,22 +44,6 @@ export function startJob(entry: Entry, request: ConvertRequest, plan: PlanCard, 
   return turns.take(job, (passOn) => perform(job, passOn));
 }
 
-/** Whether one of two jobs would overwrite what the other has written, or is the same work. */
-async function writeTheSame(job: Job, other: Job): Promise<boolean> {
-  if (lockOf(job) === lockOf(other)) return true;
-  const [a, b] = [job.place, other.place];
-  if (a.kind === "private" || b.kind === "private") return false;
-  const names = new Set(namesOf(other));
-  if (!namesOf(job).some((name) => names.has(name))) return false;
-  return a.kind !== b.kind || isSame(a.handle, b.handle).catch(() => true);
-}
-
-/** In lower case: to some file systems that is the same name. */
-const namesOf = ({ place, plan, request }: Job): readonly string[] =>
-  (place.kind === "file" ? [request.name] : plan.files).map((name) => name.toLowerCase());
-
-const lockOf = ({ entry, request }: Job): string => jobLockName(entry.given.value.file, request.preset ?? request.format);
-
 async function perform(job: Job, passOn: () => void): Promise<void> {
   try {
     // Cancelled while it waited.
@@ -68,6 +57,13 @@ async function perform(job: Job, passOn: () => void): Promise<void> {
   }
 }
 
+/**
+ * While the browser closes a file, drive and processor are free for the next job. A chain writes more files after its first; a layer is
+ * compared with its base, which the next job could replace.
+ */
+const mayPassOn = ({ place, request }: Job): boolean =>
+  place.kind !== "private" && request.keepLayers !== true && request.base === undefined;
+
 async function run(job: Job, lock: string, passOn: () => void): Promise<void> {
   const { request } = job;
   const record = recordOf(job, lock);
@@ -78,20 +74,20 @@ async function run(job: Job, lock: string, passOn: () => void): Promise<void> {
   try {
     announce(`Converting to ${job.request.name}.`);
     let tenth = 0;
+    const told = (phase: Progress["phase"]) => (jobsAtWork.value.length > 1 ? `${request.name}: ${phaseText(phase)}` : phaseText(phase));
     const result = await engine().run(job.number, job.request, job.place, (progress) => {
       const before = job.progress.value;
       if (before?.phase !== progress.phase) {
         job.phaseAt.value = Date.now();
         tenth = 0;
-        announce(`${phaseText(progress.phase)}.`);
+        announce(`${told(progress.phase)}.`);
       }
       job.progress.value = progress;
-      // While the browser closes a file the drive and the processor are free for the next. A chain writes more files after its first.
-      if (progress.phase === "finish" && job.place.kind !== "private" && request.keepLayers !== true) passOn();
+      if (progress.phase === "finish" && mayPassOn(job)) passOn();
       const done = Math.floor(percent(progress.done, progress.total) / 10);
       if (done <= tenth || progress.phase === "finish") return;
       tenth = done;
-      announce(`${phaseText(progress.phase)}: ${done * 10} percent.`);
+      announce(`${told(progress.phase)}: ${done * 10} percent.`);
       if (progress.phase === "read" && job.state.value === "running") void keep({ ...record, percent: done * 10, when: Date.now() });
     });
     job.result.value = result;
