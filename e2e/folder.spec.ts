@@ -82,6 +82,7 @@ async function watchWhile(place: string, work: () => Promise<void>, look: () => 
 }
 
 test("a real folder: nothing stands under a final name before it is verified", async ({ folder, launchOptions, baseURL }) => {
+  test.setTimeout(120_000);
   const place = join(folder, "machine");
   mkdirSync(place);
   const raw = join(folder, "web.raw");
