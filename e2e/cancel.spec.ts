@@ -80,3 +80,16 @@ test("a page that is reloaded in the middle tells so; what it had written is gon
   await expect(banner).toHaveCount(0);
   await expect.poll(() => privateFiles(spindle)).toEqual([]);
 });
+
+test("Escape stops the running conversion, not one that was taken back while it waited", async ({ spindle, folder }) => {
+  const other = join(folder, "other.raw");
+  writeNoise(other, 1);
+  const waiting = await openImage(spindle, other);
+  const opened = await startLong(spindle, "Save as download", PACKED);
+  await waiting.getByRole("button", { name: "Save as download" }).click();
+  await waiting.getByRole("button", { name: "Cancel Esc" }).click();
+  await expect(waiting.getByRole("heading", { name: "Cancelled" })).toBeVisible();
+  await spindle.keyboard.press("Escape");
+  await expect(opened.getByRole("heading", { name: "Cancelled" })).toBeVisible({ timeout: 15_000 });
+  expect(await privateFiles(spindle)).toEqual([]);
+});

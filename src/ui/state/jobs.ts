@@ -16,7 +16,8 @@ import { createTurns } from "./turns.ts";
 const queue = signal<readonly Job[]>([]);
 
 export const working = computed(() => queue.value.length > 0);
-export const jobsAtWork = computed(() => queue.value.filter((job) => job.state.value !== "waiting"));
+/** One that was cancelled while it waited stays in the queue until its turn, and does nothing. */
+export const jobsAtWork = computed(() => queue.value.filter((job) => isBusy(job) && job.state.value !== "waiting"));
 /** The one that reads and writes, while others close or verify. */
 export const currentJob = computed(
   () => jobsAtWork.value.findLast((job) => job.progress.value?.phase !== "finish") ?? jobsAtWork.value[0] ?? null,
